@@ -1,0 +1,49 @@
+package flow
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
+// ErrKey means that a request carried a key that is not admitted.
+var ErrKey = errors.New("invalid key")
+
+// Keys are the API keys that are admitted.
+type Keys []admitted
+
+type admitted struct {
+	digest [sha256.Size]byte
+	prefix string
+}
+
+// Add admits key, written plainly or as "sha256:" and its digest in
+// hexadecimal. The prefix is put before every metric that it brings.
+func (k *Keys) Add(key, prefix string) error {
+	a := admitted{sha256.Sum256([]byte(key)), prefix}
+	if digits, ok := strings.CutPrefix(key, "sha256:"); ok {
+		if n, err := hex.Decode(a.digest[:], []byte(digits)); err != nil || n != sha256.Size {
+			return errors.New("a digest of a key is 64 hexadecimal digits")
+		}
+	}
+	*k = append(*k, a)
+	return nil
+}
+
+// Admit returns the prefix of a key, or [ErrKey]. It takes the same time for
+// every key that is not admitted.
+func (k Keys) Admit(key string) (prefix string, err error) {
+	digest := sha256.Sum256([]byte(key))
+	found := -1
+	for i := range k {
+		if subtle.ConstantTimeCompare(k[i].digest[:], digest[:]) == 1 {
+			found = i
+		}
+	}
+	if found < 0 || key == "" {
+		return "", ErrKey
+	}
+	return k[found].prefix, nil
+}

@@ -1,0 +1,89 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"fluxgate/sdk"
+)
+
+// Embedded is a store in a file of its own, for a Fluxgate without Redis. What
+// it has recorded survives a restart.
+type Embedded struct{ db *bbolt.DB }
+
+var lastBucket = []byte("last")
+
+// OpenEmbedded opens the store in file, or makes it.
+func OpenEmbedded(file string) (*Embedded, error) {
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("ledger %s: another process has it open", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", file, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(lastBucket)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ledger %s: %w", file, err), db.Close())
+	}
+	return &Embedded{db}, nil
+}
+
+// Last implements [Store].
+func (e *Embedded) Last(_ context.Context, metrics []string) ([]int64, error) {
+	last := make([]int64, len(metrics))
+	err := e.db.View(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(lastBucket)
+		for i, metric := range metrics {
+			last[i] = embeddedTimestamp(bucket.Get([]byte(metric)))
+		}
+		return nil
+	})
+	return last, err
+}
+
+// Record implements [Store].
+func (e *Embedded) Record(_ context.Context, b sdk.Batch, ahead int64) error {
+	return e.db.Update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(lastBucket)
+		for _, d := range b {
+			last := embeddedTimestamp(bucket.Get([]byte(d.Metric)))
+			if d.Timestamp <= last && last <= ahead {
+				continue
+			}
+			entry := binary.BigEndian.AppendUint64(make([]byte, 0, 16), uint64(d.Timestamp))
+			entry = binary.BigEndian.AppendUint64(entry, math.Float64bits(d.Value))
+			if err := bucket.Put([]byte(d.Metric), entry); err != nil {
+				return fmt.Errorf("record %q: %w", d.Metric, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Beat implements [Store]: nobody watches an embedded ledger.
+func (e *Embedded) Beat(context.Context, string, time.Time) error { return nil }
+
+// Check implements [Store].
+func (e *Embedded) Check(context.Context) error { return nil }
+
+// Close implements [Store].
+func (e *Embedded) Close() error { return e.db.Close() }
+
+// embeddedTimestamp reads the first half of an entry: timestamp and value, each
+// of eight bytes, big-endian.
+func embeddedTimestamp(entry []byte) int64 {
+	if len(entry) != 16 {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(entry))
+}

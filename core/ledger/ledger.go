@@ -1,0 +1,227 @@
+// Package ledger remembers the newest timestamp of each metric: in Redis, where
+// the rest of Skyline reads it, or in a file of its own. What was accepted and
+// is not recorded yet is kept in memory, so that it counts at once.
+package ledger
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"fluxgate/sdk"
+)
+
+// A Store keeps the newest datapoint of each metric. Every call obeys its
+// context's deadline.
+type Store interface {
+	// Last returns the newest timestamp of each metric, 0 where there is none.
+	Last(ctx context.Context, metrics []string) ([]int64, error)
+	// Record enters the datapoints of b, which names each metric once. An entry
+	// never moves back, except one newer than ahead, which is not believed.
+	// After an error some may be entered; recording them again is right.
+	Record(ctx context.Context, b sdk.Batch, ahead int64) error
+	// Beat sets the entry called name to now, for two minutes.
+	Beat(ctx context.Context, name string, now time.Time) error
+	// Check reports whether the store can be reached.
+	Check(ctx context.Context) error
+	Close() error
+}
+
+const (
+	// lookTimeout is how long a request waits for the store. Without an answer
+	// its datapoints pass unchecked: a late duplicate is harmless.
+	lookTimeout = 50 * time.Millisecond
+
+	// recordTimeout bounds one flush, which nobody waits for.
+	recordTimeout = 2 * time.Second
+)
+
+// A Ledger judges which datapoints are fresh: newer than what was accepted of
+// their metric before.
+type Ledger struct {
+	store    Store
+	lookups  lookups
+	maxAhead time.Duration
+	now      func() time.Time
+
+	mu      sync.Mutex
+	table   map[string]*entry // what is accepted and, as far as is known, not recorded
+	dirty   []string          // metrics of the table to be recorded
+	beats   map[string]bool   // signs of life to be written
+	rounds  rounds
+	leaving []departure // to be forgotten, oldest first
+	wake    chan struct{}
+
+	unchecked, failed, absurd prometheus.Counter
+}
+
+// An entry is what the ledger knows of a metric before the store does.
+type entry struct {
+	kept    sdk.Datapoint // the newest that is delivered; timestamp 0: none
+	dirty   bool          // kept is to be recorded
+	claimed int64         // the newest that is under way
+	by      *claim        // who brought that one; nil: nothing is under way
+}
+
+// New returns a ledger over store. An entry of the store that lies more than
+// maxAhead in the future is not believed. Run must be called.
+func New(store Store, maxAhead time.Duration, metrics prometheus.Registerer) *Ledger {
+	counter := func(name, help string) prometheus.Counter {
+		return promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &Ledger{
+		store:    store,
+		lookups:  lookups{store: store},
+		maxAhead: maxAhead,
+		now:      time.Now,
+		table:    make(map[string]*entry),
+		beats:    make(map[string]bool),
+		rounds:   rounds{underway: make(map[int]int)},
+		wake:     make(chan struct{}, 1),
+		unchecked: counter("fluxgate_datapoints_unchecked_total",
+			"Datapoints judged without the ledger's store, which did not answer in time."),
+		failed: counter("fluxgate_record_failed_total",
+			"Attempts to record in the ledger's store that failed; they are repeated."),
+		absurd: counter("fluxgate_ledger_absurd_total",
+			"Entries found too far in the future to be believed."),
+	}
+}
+
+// Look fetches what is recorded of b's metrics, together with other requests,
+// for at most 50 ms. The function that it returns judges b, and must be called:
+// it returns the datapoints that are fresh, in their order, and from then on
+// they count as accepted. Its second result must be called once with what
+// became of them: nil keeps them, and they are recorded soon; any error
+// releases them, so that the same datapoints are fresh again. It returns that
+// error, or the one of a request under way on which the judgement relied, for
+// which it waits.
+func (l *Ledger) Look(ctx context.Context, b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error) {
+	if len(b) == 0 {
+		return func() (sdk.Batch, func(error) error) { return nil, func(err error) error { return err } }
+	}
+	l.mu.Lock()
+	round := l.rounds.enter()
+	l.mu.Unlock()
+	metrics := make([]string, len(b))
+	for i := range b {
+		metrics[i] = b[i].Metric
+	}
+	last, err := l.lookups.last(ctx, metrics)
+	if err != nil {
+		l.unchecked.Add(float64(len(b)))
+		last = make([]int64, len(b))
+	}
+	return func() (sdk.Batch, func(error) error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		defer l.forget()
+		defer l.rounds.leave(round)
+		return l.judge(b, last)
+	}
+}
+
+// judge is called with the lock held.
+func (l *Ledger) judge(b sdk.Batch, last []int64) (sdk.Batch, func(error) error) {
+	c := &claim{done: make(chan struct{})}
+	believed := l.believed()
+	for i, d := range b {
+		newest := last[i]
+		if newest > believed {
+			l.absurd.Inc()
+			newest = 0
+		}
+		e := l.table[d.Metric]
+		if e != nil {
+			newest = max(newest, e.kept.Timestamp, e.claimed)
+			c.rely(e.by)
+		}
+		if d.Timestamp <= newest {
+			continue
+		}
+		if e == nil {
+			e = &entry{}
+			l.table[d.Metric] = e
+		}
+		e.claimed, e.by = d.Timestamp, c
+		c.fresh = append(c.fresh, d)
+	}
+	return c.fresh, func(err error) error { return l.settle(c, err) }
+}
+
+// believed returns the newest timestamp that an entry may have.
+func (l *Ledger) believed() int64 { return l.now().Add(l.maxAhead).Unix() }
+
+// settle is the end of a claim, in one of two ways.
+func (l *Ledger) settle(c *claim, err error) error {
+	if relied := c.await(); err == nil {
+		err = relied
+	}
+	l.mu.Lock()
+	for _, d := range c.fresh {
+		e := l.table[d.Metric] // there while somebody's claim is on it
+		if e.by == c {
+			e.by, e.claimed = nil, 0
+		}
+		if err == nil && d.Timestamp > e.kept.Timestamp {
+			e.kept = d
+			l.markDirty(d.Metric, e)
+		}
+	}
+	if err != nil {
+		l.leave(c.fresh)
+	}
+	l.mu.Unlock()
+	c.end(err)
+	if err == nil {
+		l.rouse()
+	}
+	return err
+}
+
+func (l *Ledger) markDirty(metric string, e *entry) {
+	if !e.dirty {
+		e.dirty = true
+		l.dirty = append(l.dirty, metric)
+	}
+}
+
+// leave has the metrics of b forgotten once no lookup under way may have missed
+// what is recorded of them by now.
+func (l *Ledger) leave(b sdk.Batch) {
+	l.leaving = append(l.leaving, departure{l.rounds.next(), b})
+	l.forget()
+}
+
+// forget drops the entries of which the store knows all.
+func (l *Ledger) forget() {
+	oldest := l.rounds.oldest()
+	for len(l.leaving) > 0 && l.leaving[0].round < oldest {
+		for _, d := range l.leaving[0].batch {
+			if e := l.table[d.Metric]; e != nil && e.by == nil && !e.dirty {
+				delete(l.table, d.Metric)
+			}
+		}
+		l.leaving = l.leaving[1:]
+	}
+}
+
+// Beat has the sign of life called name written behind whatever is under way.
+func (l *Ledger) Beat(name string) {
+	l.mu.Lock()
+	l.beats[name] = true
+	l.mu.Unlock()
+	l.rouse()
+}
+
+func (l *Ledger) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Check reports whether the store can be reached.
+func (l *Ledger) Check(ctx context.Context) error { return l.store.Check(ctx) }

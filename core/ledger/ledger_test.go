@@ -1,0 +1,351 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"fluxgate/sdk"
+)
+
+// memory is a store that can be away, slow, or slow to record.
+type memory struct {
+	mu      sync.Mutex
+	entries map[string]int64
+	beats   map[string]time.Time
+	down    bool
+	slow    time.Duration
+	calls   int // of Last
+	asked   int // metrics asked for by Last
+	records int // calls of Record
+}
+
+var errDown = errors.New("down")
+
+func (m *memory) wait(ctx context.Context) error {
+	m.mu.Lock()
+	slow, down := m.slow, m.down
+	m.mu.Unlock()
+	if slow > 0 {
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if down {
+		return errDown
+	}
+	return nil
+}
+
+func (m *memory) Last(ctx context.Context, metrics []string) ([]int64, error) {
+	m.mu.Lock()
+	m.calls++
+	m.asked += len(metrics)
+	m.mu.Unlock()
+	if err := m.wait(ctx); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := make([]int64, len(metrics))
+	for i, metric := range metrics {
+		last[i] = m.entries[metric]
+	}
+	return last, nil
+}
+
+func (m *memory) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
+	if err := m.wait(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records++
+	for _, d := range b {
+		if last := m.entries[d.Metric]; d.Timestamp > last || last > ahead {
+			m.entries[d.Metric] = d.Timestamp
+		}
+	}
+	return nil
+}
+
+func (m *memory) Beat(ctx context.Context, name string, now time.Time) error {
+	if err := m.wait(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.beats[name] = now
+	return nil
+}
+
+func (m *memory) Check(context.Context) error { return nil }
+func (m *memory) Close() error                { return nil }
+
+func (m *memory) set(change func(*memory)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(m)
+}
+
+func newTestLedger() (*Ledger, *memory) {
+	m := &memory{entries: make(map[string]int64), beats: make(map[string]time.Time)}
+	l := New(m, time.Minute, prometheus.NewRegistry())
+	l.now = func() time.Time { return time.Unix(now, 0) }
+	return l, m
+}
+
+// running starts the ledger and returns what stops it.
+func running(l *Ledger) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { l.Run(ctx) })
+	return func() {
+		cancel()
+		run.Wait()
+	}
+}
+
+func points(metric string, timestamps ...int64) (b sdk.Batch) {
+	for _, timestamp := range timestamps {
+		b = append(b, sdk.Datapoint{Metric: metric, Timestamp: timestamp})
+	}
+	return b
+}
+
+// accept judges b and keeps what is fresh; it returns the timestamps of that.
+func accept(t *testing.T, l *Ledger, b sdk.Batch) (fresh []int64) {
+	t.Helper()
+	got, settle := l.Look(t.Context(), b)()
+	if err := settle(nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range got {
+		fresh = append(fresh, d.Timestamp)
+	}
+	return fresh
+}
+
+func TestFreshIsNewerThanAllBefore(t *testing.T) {
+	l, m := newTestLedger()
+	m.entries["a"] = now - 60
+	tests := []struct {
+		name string
+		in   []int64
+		want int
+	}{
+		{"what is recorded is a duplicate", []int64{now - 120, now - 60}, 0},
+		{"newer than recorded", []int64{now - 30}, 1},
+		{"accepted and not recorded counts", []int64{now - 30, now - 40}, 0},
+		{"rising in one request", []int64{now - 20, now - 10}, 2},
+		{"falling in one request", []int64{now, now - 5}, 1},
+		{"the same twice in one request", []int64{now + 1, now + 1}, 1},
+	}
+	for _, tt := range tests {
+		if got := accept(t, l, points("a", tt.in...)); len(got) != tt.want {
+			t.Errorf("%s: fresh are %v, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWhatIsReleasedIsFreshAgain(t *testing.T) {
+	l, _ := newTestLedger()
+	failed := errors.New("carbon is down")
+	accept(t, l, points("a", now-60))
+	_, settle := l.Look(t.Context(), points("a", now))()
+	if err := settle(failed); err != failed {
+		t.Errorf("settle returned %v, want the error it was given", err)
+	}
+	if got := accept(t, l, points("a", now-60, now)); len(got) != 1 || got[0] != now {
+		t.Errorf("fresh are %v, want the released %d alone", got, now)
+	}
+}
+
+func TestJudgementSharesTheFateOfWhatItReliedOn(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		timestamp int64
+		outcome   error
+		want      error
+	}{
+		{"a duplicate of what is stored", now, nil, nil},
+		{"a duplicate of what is not stored", now, errDown, sdk.ErrUnavailable},
+		{"newer than what is not stored", now + 10, errDown, sdk.ErrUnavailable},
+		{"newer than what is refused for ever", now + 10, sdk.ErrInvalid, sdk.ErrUnavailable},
+		{"newer than what is stored", now + 10, nil, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, _ := newTestLedger()
+			_, first := l.Look(t.Context(), points("a", now))()
+			_, second := l.Look(t.Context(), points("a", tt.timestamp))()
+			result := make(chan error, 1)
+			go func() { result <- second(nil) }()
+			synctest.Wait()
+			select {
+			case err := <-result:
+				t.Errorf("%s: answered %v before the outcome was known", tt.name, err)
+				return
+			default:
+			}
+			if err := first(tt.outcome); !errors.Is(err, tt.outcome) {
+				t.Errorf("%s: the first is told %v, want %v", tt.name, err, tt.outcome)
+			}
+			if err := <-result; !errors.Is(err, tt.want) || errors.Is(err, sdk.ErrInvalid) {
+				t.Errorf("%s: told %v, want %v", tt.name, err, tt.want)
+			}
+			if fresh := accept(t, l, points("a", now)); (len(fresh) == 1) != (tt.want != nil) {
+				t.Errorf("%s: afterwards %v are fresh", tt.name, fresh)
+			}
+		})
+	}
+}
+
+func TestStoreIsAskedOnceForConcurrentRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		m.slow = 10 * time.Millisecond
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { accept(t, l, points("a", now)) })
+			synctest.Wait()
+		}
+		all.Wait()
+		if m.asked != 100 || m.calls != 2 {
+			t.Errorf("%d metrics were asked for in %d calls, want 100 in 2: the first alone, the others together", m.asked, m.calls)
+		}
+	})
+}
+
+func TestRequestsPassUncheckedWithoutTheStore(t *testing.T) {
+	for name, change := range map[string]func(*memory){
+		"down": func(m *memory) { m.down = true },
+		"slow": func(m *memory) { m.slow = time.Hour },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, m := newTestLedger()
+			m.entries["a"] = now
+			m.set(change)
+			began := time.Now()
+			if fresh := accept(t, l, points("a", now-60, now)); len(fresh) != 2 {
+				t.Errorf("%s: fresh are %v, want both", name, fresh)
+			}
+			if took := time.Since(began); took > lookTimeout {
+				t.Errorf("%s: judged after %v, want at most %v", name, took, lookTimeout)
+			}
+			if fresh := accept(t, l, points("a", now)); len(fresh) != 0 {
+				t.Errorf("%s: what was just accepted is fresh again", name)
+			}
+			if took := time.Since(began); took > lookTimeout {
+				t.Errorf("%s: the second request waited for a store that was known to be away", name)
+			}
+			if got := testutil.ToFloat64(l.unchecked); got != 3 {
+				t.Errorf("%s: counted %v unchecked, want 3", name, got)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+func TestRecordCatchesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		m.down = true
+		defer running(l)()
+		for i := range 10 {
+			accept(t, l, points("a", now+int64(i)))
+			accept(t, l, points("b", now+int64(i)))
+		}
+		time.Sleep(10 * time.Second) // of the test's own clock
+		if got := testutil.ToFloat64(l.failed); got < 3 {
+			t.Errorf("%v failures are counted after ten seconds without a store", got)
+		}
+		m.set(func(m *memory) { m.down = false })
+		time.Sleep(5 * time.Second)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		want := map[string]int64{"a": now + 9, "b": now + 9}
+		if !maps.Equal(m.entries, want) {
+			t.Errorf("recorded %v, want %v", m.entries, want)
+		}
+		if m.records != 1 {
+			t.Errorf("recorded in %d calls, want 1 for all that waited", m.records)
+		}
+	})
+}
+
+func TestNothingIsKeptOnceTheStoreKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		defer running(l)()
+		accept(t, l, points("a", now))
+		_, settle := l.Look(t.Context(), points("a", now+1))()
+		if err := settle(errDown); err == nil {
+			t.Error("a failure was not passed on")
+		}
+		time.Sleep(time.Second)
+		l.mu.Lock()
+		kept := len(l.table)
+		l.mu.Unlock()
+		if kept != 0 || m.entries["a"] != now {
+			t.Errorf("%d entries are kept, and the store has %v", kept, m.entries)
+		}
+	})
+}
+
+// A lookup that was answered before a flush must not be judged after the flush
+// has been forgotten: it would take a duplicate for fresh.
+func TestJudgementAfterAFlushThatTheLookupMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newTestLedger()
+		defer running(l)()
+		judge := l.Look(t.Context(), points("a", now))
+		accept(t, l, points("a", now))
+		time.Sleep(time.Second)
+		fresh, settle := judge()
+		if len(fresh) != 0 {
+			t.Errorf("fresh are %v, want none", fresh)
+		}
+		if err := settle(nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAbsurdEntryCountsAsAbsent(t *testing.T) {
+	l, m := newTestLedger()
+	m.entries["a"] = 4102444800
+	if fresh := accept(t, l, points("a", now)); len(fresh) != 1 {
+		t.Error("an entry of the year 2100 made a datapoint a duplicate")
+	}
+	if got := testutil.ToFloat64(l.absurd); got != 1 {
+		t.Errorf("%v absurd entries are counted, want 1", got)
+	}
+}
+
+func TestEndOfRunRecordsWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		stop := running(l)
+		synctest.Wait()
+		accept(t, l, points("a", now))
+		l.Beat(BeatListen)
+		stop()
+		if m.entries["a"] != now {
+			t.Error("what was kept last is not recorded")
+		}
+		for _, name := range []string{BeatListen, BeatWorker} {
+			if m.beats[name].Unix() != now {
+				t.Errorf("%s was set to %v", name, m.beats[name])
+			}
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package ledger
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Entries are written as Skyline's Python reads them, with literal_eval: the
+// string as a list, the field of the hash as a dict.
+
+func listText(timestamp int64, value float64) string {
+	b := append(make([]byte, 0, 48), '[')
+	b = strconv.AppendInt(b, timestamp, 10)
+	b = append(b, ", "...)
+	b = appendFloat(b, value)
+	return string(append(b, ']'))
+}
+
+func dictText(timestamp int64, value float64) string {
+	b := append(make([]byte, 0, 64), "{'timestamp': "...)
+	b = strconv.AppendInt(b, timestamp, 10)
+	b = append(b, ", 'value': "...)
+	b = appendFloat(b, value)
+	return string(append(b, '}'))
+}
+
+// appendFloat appends v as Python prints a float: the shortest digits that read
+// back the same, with an exponent below 1e-4 and from 1e16 on, else with a
+// decimal point.
+func appendFloat(b []byte, v float64) []byte {
+	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
+		return strconv.AppendFloat(b, v, 'e', -1, 64)
+	}
+	start := len(b)
+	b = strconv.AppendFloat(b, v, 'f', -1, 64)
+	if !strings.Contains(string(b[start:]), ".") {
+		b = append(b, ".0"...)
+	}
+	return b
+}
+
+// timestampOf returns the timestamp of an entry in either form, or 0 for what
+// is none.
+func timestampOf(entry string) int64 {
+	rest, ok := strings.CutPrefix(entry, "[")
+	if !ok {
+		_, rest, ok = strings.Cut(entry, "'timestamp':")
+	}
+	if !ok {
+		return 0
+	}
+	rest = strings.TrimLeft(rest, " ")
+	end := strings.IndexAny(rest, ".,]} ")
+	if end < 0 {
+		return 0
+	}
+	timestamp, err := strconv.ParseInt(rest[:end], 10, 64)
+	if err != nil || timestamp < 0 {
+		return 0
+	}
+	return timestamp
+}

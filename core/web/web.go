@@ -1,0 +1,211 @@
+// Package web is Fluxgate's HTTP face: it turns requests into calls of package
+// flow, and what they return into status codes.
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"fluxgate/core/flow"
+	"fluxgate/sdk"
+)
+
+// An Accepter takes what a request brings.
+type Accepter interface {
+	Accept(context.Context, sdk.Input, sdk.Request) (flow.Answer, error)
+}
+
+// An Input is an input plugin and its routes, each a method and a path such as
+// "POST /metric_data_post".
+type Input struct {
+	sdk.Input
+	Routes []string
+}
+
+// A Door is the public handler: every route of every input, with and without
+// /flux before it.
+type Door struct {
+	road     Accepter
+	budget   *budget
+	maxBody  int64
+	requests *prometheus.CounterVec
+}
+
+// Limits bound what senders can make the server hold, in bytes.
+type Limits struct {
+	Body     int64 // of one request, also when unpacked
+	Inflight int64 // of all requests that are being worked on
+}
+
+// NewDoor returns the public handler.
+func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Registerer) http.Handler {
+	d := &Door{
+		road: road, maxBody: limits.Body, budget: newBudget(limits.Inflight),
+		requests: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
+			Name: "fluxgate_requests_total", Help: "Requests by route and status.",
+		}, []string{"route", "code"}),
+	}
+	paths := make(map[string]methods)
+	for _, in := range inputs {
+		for _, route := range in.Routes {
+			method, path, _ := strings.Cut(route, " ")
+			if paths[path] == nil {
+				paths[path] = make(methods)
+			}
+			paths[path][method] = d.submit(in.Input, route)
+		}
+	}
+	router := mux.NewRouter().SkipClean(true)
+	for path, served := range paths {
+		router.Handle(path, served)
+		router.Handle("/flux"+path, served)
+	}
+	router.NotFoundHandler = http.HandlerFunc(notFound)
+	return oneSlash(router)
+}
+
+// oneSlash takes several slashes before an element of the path for one, as a
+// proxy that strips a prefix may send them. Those at the end stay.
+func oneSlash(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "//") {
+			r.URL.Path = squeeze(r.URL.Path)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func squeeze(path string) string {
+	trimmed := strings.TrimRight(path, "/")
+	end := path[len(trimmed):]
+	for strings.Contains(trimmed, "//") {
+		trimmed = strings.ReplaceAll(trimmed, "//", "/")
+	}
+	return trimmed + end
+}
+
+// methods serves one path.
+type methods map[string]http.HandlerFunc
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if serve := m[r.Method]; serve != nil {
+		serve(w, r)
+		return
+	}
+	names := make([]string, 0, len(m)+1)
+	for name := range m {
+		names = append(names, name)
+	}
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", strings.Join(names, ", "))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(append(names, http.MethodOptions), ", "))
+	writeTitle(w, http.StatusMethodNotAllowed)
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) { writeTitle(w, http.StatusNotFound) }
+
+// submit serves one route of an input.
+func (d *Door) submit(in sdk.Input, route string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := d.accept(w, r, in, route)
+		if err != nil {
+			answer = refusal(err)
+		}
+		if answer.Status >= 500 {
+			slog.Log(r.Context(), level(answer.Status), "request refused", "route", route, "status", answer.Status, "err", err)
+		}
+		d.requests.WithLabelValues(route, strconv.Itoa(answer.Status)).Inc()
+		writeAnswer(w, answer)
+	}
+}
+
+func (d *Door) accept(w http.ResponseWriter, r *http.Request, in sdk.Input, route string) (flow.Answer, error) {
+	held := d.budget.hold()
+	defer held.release()
+	body, err := d.read(w, r, held)
+	if err != nil {
+		return flow.Answer{}, err
+	}
+	return d.road.Accept(r.Context(), in, sdk.Request{
+		Route: route, Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body,
+	})
+}
+
+// refusal maps what the road says to what the sender is told. It is the only
+// place where an error becomes a status.
+func refusal(err error) flow.Answer {
+	switch {
+	case errors.Is(err, flow.ErrKey):
+		return message(http.StatusUnauthorized, "invalid key")
+	case errors.Is(err, sdk.ErrInvalid):
+		return message(http.StatusBadRequest, strings.TrimPrefix(err.Error(), sdk.ErrInvalid.Error()+": "))
+	case errors.Is(err, errTooLarge):
+		return message(http.StatusRequestEntityTooLarge, err.Error())
+	case errors.Is(err, errSlow):
+		return message(http.StatusRequestTimeout, err.Error())
+	case errors.Is(err, sdk.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return message(http.StatusServiceUnavailable, strings.TrimPrefix(err.Error(), sdk.ErrUnavailable.Error()+": "))
+	default:
+		return message(http.StatusInternalServerError, "the input could not read the request")
+	}
+}
+
+// level is that of the log line about a status: 503 is counted and said where
+// it arises, and would be said for each request here.
+func level(status int) slog.Level {
+	if status == http.StatusServiceUnavailable {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
+}
+
+// maxMessage bounds what a refusal quotes, in bytes.
+const maxMessage = 8 << 10
+
+// message is a refusal in the form that Flux gives it.
+func message(status int, text string) flow.Answer {
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "..."
+	}
+	quoted, err := json.Marshal(strings.ToValidUTF8(text, "\ufffd"))
+	if err != nil {
+		panic(err) // a text is always JSON
+	}
+	return flow.Answer{Status: status, Body: fmt.Appendf(nil, `{"code": %d, "message": %s}`, status, quoted)}
+}
+
+// retryAfter is what a sender is asked to wait after a 503, in seconds.
+const retryAfter = "5"
+
+func writeAnswer(w http.ResponseWriter, a flow.Answer) {
+	if a.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	if len(a.Body) > 0 && a.Status != http.StatusNoContent {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+		w.WriteHeader(a.Status)
+		_, _ = w.Write(a.Body) // the sender may be gone
+		return
+	}
+	w.WriteHeader(a.Status)
+}
+
+// writeTitle writes a refusal of the framework.
+func writeTitle(w http.ResponseWriter, status int) {
+	writeAnswer(w, flow.Answer{
+		Status: status, Body: fmt.Appendf(nil, `{"title": "%d %s"}`, status, http.StatusText(status)),
+	})
+}
