@@ -1,0 +1,15 @@
+package main
+
+import (
+	"testing"
+
+	"fluxgate/sdk/carbon/carbontest"
+	"fluxgate/sdk/plugintest"
+	"fluxgate/testdata/servers"
+)
+
+func TestMain(m *testing.M) { plugintest.Main(m, main) }
+
+func TestSink(t *testing.T) {
+	carbontest.Sink(t, func(c *servers.CarbonServer) string { return c.Line })
+}
