@@ -96,3 +96,14 @@ func TestParseValueRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestIsDecimal(t *testing.T) {
+	for text, want := range map[string]bool{
+		"1": true, "-1.": true, "+.5e-3": true,
+		"": false, ".": false, "-.": false, ".e5": false, "e5": false, "0x1": false, "1e": false, "1_0": false, "inf": false,
+	} {
+		if got := isDecimal(text); got != want {
+			t.Errorf("isDecimal(%q) = %v", text, got)
+		}
+	}
+}
