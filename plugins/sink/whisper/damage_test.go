@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -167,25 +166,4 @@ func FuzzMetric(f *testing.F) {
 			t.Errorf("Write of %q: %v, and made %v", metric, err, files)
 		}
 	})
-}
-
-func BenchmarkWrite(b *testing.B) {
-	for _, metrics := range []int{1, 450} {
-		b.Run(fmt.Sprintf("metrics=%d", metrics), func(b *testing.B) {
-			s := newSink(b, b.TempDir(), "60s:1d,10m:7d,1h:90d")
-			now := int64(1_600_000_000)
-			setClock(b, func() int64 { return now })
-			for b.Loop() {
-				now += 60
-				var batch sdk.Batch
-				for m := range metrics {
-					batch = append(batch, sdk.Datapoint{Metric: fmt.Sprintf("a.b.c.m%d", m), Timestamp: now, Value: 1})
-				}
-				if err := s.Write(b.Context(), batch); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*metrics), "us/datapoint")
-		})
-	}
 }

@@ -243,6 +243,64 @@ func TestConcurrentWrites(t *testing.T) {
 	}
 }
 
+// Files that come into being under several writers lose none of their points.
+func TestConcurrentFirstWrites(t *testing.T) {
+	s := newSink(t, t.TempDir(), "60s:1h")
+	now := time.Now().Unix()
+	const writers, metrics = 8, 250
+	var wg sync.WaitGroup
+	begin := make(chan struct{})
+	for w := range writers {
+		wg.Go(func() {
+			<-begin
+			for m := range metrics {
+				b := sdk.Batch{{Metric: fmt.Sprintf("m%d", m), Timestamp: now - int64(w)*60, Value: float64(w)}}
+				if err := s.Write(t.Context(), b); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	close(begin)
+	wg.Wait()
+	var looks []look
+	for m := range metrics {
+		looks = append(looks, look{fmt.Sprintf("m%d.wsp", m), 60, 3600})
+	}
+	for m, got := range read(t, s.path, now, looks...) {
+		if len(got) != writers {
+			t.Errorf("metric m%d has %v, want a point of each of %d writers", m, got, writers)
+		}
+	}
+}
+
+func TestLocks(t *testing.T) {
+	var l locks
+	unlock, err := l.lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.lock(over, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a held lock was given again: %v", err)
+	}
+	other, err := l.lock(over, "b")
+	if err != nil {
+		t.Fatalf("the lock of another file: %v", err)
+	}
+	other()
+	unlock()
+	again, err := l.lock(over, "a")
+	if err != nil {
+		t.Fatalf("a lock that was given back: %v", err)
+	}
+	again()
+	if len(l.held) != 0 {
+		t.Errorf("locks that nobody holds are kept: %v", l.held)
+	}
+}
+
 // A file that another process has locked is waited for, as long as the call may
 // take.
 func TestLockOfAnotherProcess(t *testing.T) {

@@ -195,27 +195,30 @@ func TestParityWithCarbon(t *testing.T) {
 // moves on; it goes to the next archive, and takes no other with it.
 func TestClockMovesOn(t *testing.T) {
 	root := t.TempDir()
-	clock, calls := int64(1_600_000_000), 0
+	const begin = 1_600_000_009 // so that the oldest point is alone in its interval of ten seconds
+	looks := 0
 	setClock(t, func() int64 {
-		if calls++; calls%3 == 0 {
-			clock++
+		if looks++; looks == 1 {
+			return begin
 		}
-		return clock
+		return begin + 1
 	})
-	s := newSink(t, root, "1s:20s,10s:10m")
 	var batch sdk.Batch
-	for i := range int64(20) {
-		batch = append(batch, sdk.Datapoint{Metric: "a", Timestamp: clock - i, Value: float64(i)})
+	for age := range int64(21) {
+		batch = append(batch, sdk.Datapoint{Metric: "a", Timestamp: begin - age, Value: float64(age)})
 	}
-	must(t, s, batch)
-	got := read(t, root, clock, look{"a.wsp", 1, 20}, look{"a.wsp", 10, 600})
-	for _, d := range batch {
-		if _, ok := got[0][d.Timestamp]; !ok && d.Timestamp > clock-20 {
-			t.Errorf("the fine archive has no point %d seconds back", clock-d.Timestamp)
+	must(t, newSink(t, root, "1s:20s,10s:10m"), batch)
+	if looks < 2 {
+		t.Fatalf("the clock was looked at %d times, so that this test proves nothing", looks)
+	}
+	got := read(t, root, begin+1, look{"a.wsp", 1, 20}, look{"a.wsp", 10, 600})
+	for _, d := range batch[:19] { // of the next, fetch leaves out the last second
+		if v, ok := got[0][d.Timestamp]; !ok || v != d.Value {
+			t.Errorf("the fine archive has %v (%v) at age %v", v, ok, d.Value)
 		}
-		if _, ok := got[1][d.Timestamp-d.Timestamp%10]; !ok && d.Timestamp <= clock-20 {
-			t.Errorf("the coarse archive has no point %d seconds back", clock-d.Timestamp)
-		}
+	}
+	if v, ok := got[1][begin-20-9]; !ok || v != 20 {
+		t.Errorf("the coarse archive has %v (%v) for the point that left the fine one, want 20", v, ok)
 	}
 }
 

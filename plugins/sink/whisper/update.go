@@ -45,7 +45,8 @@ func update(file *os.File, h header, points []sdk.Point) error {
 func (h header) split(points []sdk.Point, write func(archive int, points []sdk.Point) error) error {
 	for i := 0; i < len(h.archives) && len(points) > 0; {
 		a := h.archives[i]
-		from := sort.Search(len(points), func(j int) bool { return points[j].Timestamp >= reach(a) })
+		oldest := reach(a)
+		from := sort.Search(len(points), func(j int) bool { return points[j].Timestamp >= oldest })
 		if from < len(points) {
 			if err := write(i, a.fitting(points[from:])); err != nil {
 				return err
