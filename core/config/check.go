@@ -1,0 +1,189 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	maxPrefix = 200     // characters: a metric needs room behind it
+	maxBody   = 1 * GiB // larger requests would not pass through a plugin
+
+	// digestMark begins a key of which only the sha256 is given.
+	digestMark = "sha256:"
+)
+
+// check notes what is wrong with a complete configuration.
+func (f *faults) check(c Config) {
+	f.checkListeners(c.Listen, c.Admin)
+	if strings.TrimSpace(c.Data) == "" {
+		f.add("data", "is empty: name a folder, such as ./data")
+	}
+	f.checkKeys(c.Keys)
+	f.checkRedis(c.Redis)
+	f.checkSpan("validate.max_age", c.Validate.MaxAge)
+	f.checkSpan("validate.max_ahead", c.Validate.MaxAhead)
+	f.checkLimits(c.Limits)
+	f.checkFolders(c.Plugins)
+	f.checkInputs(c.Inputs)
+	f.checkSinks(c.Sinks)
+}
+
+// checkKeys never prints a key: it may be right in all but one letter.
+func (f *faults) checkKeys(keys []Key) {
+	seen := make(map[string]int, len(keys))
+	for i, k := range keys {
+		setting := fmt.Sprintf("keys[%d]", i)
+		if wrong := misprefixed(k.Prefix); wrong != "" {
+			f.add(setting+".prefix", "%q %s", k.Prefix, wrong)
+		}
+		digest, wrong := digestOf(string(k.Key))
+		if wrong != "" {
+			f.add(setting+".key", "%s", wrong)
+			continue
+		}
+		if other, ok := seen[digest]; ok {
+			f.add(setting+".key", "is the key of keys[%d] again: remove one of them", other)
+			continue
+		}
+		seen[digest] = i
+	}
+}
+
+// digestOf returns what tells a key from others, or what is wrong with it.
+func digestOf(key string) (digest, wrong string) {
+	if strings.TrimSpace(key) == "" {
+		return "", "is empty: give a key, or remove the item"
+	}
+	digits, marked := strings.CutPrefix(key, digestMark)
+	if !marked {
+		sum := sha256.Sum256([]byte(key))
+		return hex.EncodeToString(sum[:]), ""
+	}
+	if !isDigest(digits) {
+		return "", "begins with sha256: and must go on with 64 hexadecimal digits: take them from printf %s KEY | sha256sum"
+	}
+	return strings.ToLower(digits), ""
+}
+
+func isDigest(digits string) bool {
+	sum, err := hex.DecodeString(digits)
+	return err == nil && len(sum) == sha256.Size
+}
+
+// misprefixed says why prefix is not one that metrics can have, in the form in
+// which they are stored.
+func misprefixed(prefix string) string {
+	switch {
+	case len(prefix) > maxPrefix:
+		return fmt.Sprintf("is longer than %d characters: shorten it", maxPrefix)
+	case !regexp.MustCompile(`^[A-Za-z0-9+%._/=:-]*$`).MatchString(prefix):
+		return "has a character that metrics cannot have: use letters, digits and + - % . _ / = :"
+	case strings.HasPrefix(prefix, "."), strings.HasSuffix(prefix, "."), strings.Contains(prefix, ".."):
+		return "has a dot too many: put single dots, and only between elements"
+	}
+	return ""
+}
+
+func (f *faults) checkRedis(r Redis) {
+	wrong := misplaced(r.Address)
+	switch {
+	case wrong != "" && strings.ContainsAny(r.Address, "@?"): // a password may be part of it
+		f.add("redis.address", "is a URL: write host:port alone, and username, password and database as settings beside it")
+	case r.Address != "" && wrong != "":
+		f.add("redis.address", "%q %s", r.Address, wrong)
+	}
+	switch {
+	case r.Address == "" && r.Username != "":
+		f.add("redis.username", "is for a Redis that is not named: set redis.address, or remove it")
+	case r.Username != "" && r.Password == "":
+		f.add("redis.username", "has no password: set redis.password too, or remove it")
+	}
+	if r.Address == "" && r.Password != "" {
+		f.add("redis.password", "is for a Redis that is not named: set redis.address, or remove it")
+	}
+	if r.Database < 0 {
+		f.add("redis.database", "%d is negative: give the number of a database, such as 0", r.Database)
+	}
+	if r.Expire < 0 || r.Expire%time.Second != 0 {
+		f.add("redis.expire", "%v is not a number of whole seconds: write it like 24h, or 0s for never", r.Expire)
+	}
+}
+
+func (f *faults) checkSpan(setting string, d time.Duration) {
+	if d <= 0 || d%time.Second != 0 {
+		f.add(setting, "%v is not a number of whole seconds above zero: write it like 60s or 1h", d)
+	}
+}
+
+func (f *faults) checkLimits(l Limits) {
+	if l.Body <= 0 || l.Body > maxBody {
+		f.add("limits.body", "%v is out of range: give at least 1 byte and at most %v", l.Body, maxBody)
+	}
+	if l.Inflight < l.Body || l.Inflight <= 0 {
+		f.add("limits.inflight", "%v is less than one request may have: give at least limits.body, which is %v", l.Inflight, l.Body)
+	}
+}
+
+func (f *faults) checkFolders(folders []string) {
+	if len(folders) == 0 {
+		f.add("plugins", "names no folder: name one, or leave the setting out for the default")
+	}
+	for i, folder := range folders {
+		if strings.TrimSpace(folder) == "" {
+			f.add(fmt.Sprintf("plugins[%d]", i), "is empty: name a folder or remove it")
+		}
+	}
+}
+
+func (f *faults) checkInputs(inputs map[string]Input) {
+	if len(inputs) == 0 {
+		f.add("inputs", "names no input: name one, or leave the section out for the default")
+	}
+	seen := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		setting, in := "inputs."+name, inputs[name]
+		f.checkPlugin(setting, name, in.Plugin, in.Checksum)
+		if len(in.Routes) == 0 {
+			f.add(setting+".routes", "names no route: name one, such as POST /metrics")
+		}
+		for i, route := range in.Routes {
+			at := fmt.Sprintf("%s.routes[%d]", setting, i)
+			if wrong := misrouted(route); wrong != "" {
+				f.add(at, "%q %s", route, wrong)
+			}
+			if other, ok := seen[route]; ok {
+				f.add(at, "%q is served by %s already: remove one of them", route, other)
+				continue
+			}
+			seen[route] = at
+		}
+	}
+}
+
+func (f *faults) checkSinks(sinks map[string]Sink) {
+	if len(sinks) == 0 {
+		f.add("sinks", "names no sink: name one, or leave the section out for the default")
+	}
+	for _, name := range slices.Sorted(maps.Keys(sinks)) {
+		f.checkPlugin("sinks."+name, name, sinks[name].Plugin, sinks[name].Checksum)
+	}
+}
+
+func (f *faults) checkPlugin(setting, name, program, checksum string) {
+	if !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(name) {
+		f.add(setting, "the name %q has another character than letters, digits, - and _: rename it", name)
+	}
+	if strings.TrimSpace(program) == "" {
+		f.add(setting+".plugin", "is empty: name a program of a folder in plugins, or give its path")
+	}
+	if checksum != "" && !isDigest(checksum) {
+		f.add(setting+".checksum", "%q is not a sha256: give the 64 hexadecimal digits that sha256sum prints", checksum)
+	}
+}

@@ -1,0 +1,117 @@
+// Package config reads what the operator wants: the defaults, under a file,
+// under the environment, under flags. What it returns has been checked.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A Config holds every setting. Printed in any way it shows neither keys nor
+// passwords nor the settings of plugins.
+type Config struct {
+	Listen   string           `koanf:"listen"` // where metrics are taken, as host:port
+	Admin    string           `koanf:"admin"`  // where health and metrics are shown, as host:port
+	Data     string           `koanf:"data"`   // the folder for everything that is kept, as given
+	Keys     []Key            `koanf:"keys"`   // empty: one is made
+	Redis    Redis            `koanf:"redis"`
+	Validate Validate         `koanf:"validate"`
+	Limits   Limits           `koanf:"limits"`
+	Plugins  []string         `koanf:"plugins"` // the folders where programs are looked for, in order
+	Inputs   map[string]Input `koanf:"inputs"`  // at least one
+	Sinks    map[string]Sink  `koanf:"sinks"`   // at least one
+	Log      Log              `koanf:"log"`
+}
+
+// A Key admits requests.
+type Key struct {
+	Key    Secret `koanf:"key"`    // plainly, or "sha256:" and its digest in hexadecimal
+	Prefix string `koanf:"prefix"` // the namespace of its metrics; empty: none
+}
+
+// Redis says where the ledger is kept.
+type Redis struct {
+	Address  string        `koanf:"address"` // host:port, or the absolute path of a socket; empty: the ledger is embedded
+	Username string        `koanf:"username"`
+	Password Secret        `koanf:"password"`
+	Database int           `koanf:"database"`
+	Expire   time.Duration `koanf:"expire"` // of the entries flux.last.<metric>, in whole seconds; 0: never
+	Hash     bool          `koanf:"hash"`   // whether the hash flux.last.metric_data is kept too
+}
+
+// Validate bounds timestamps, in whole seconds from now.
+type Validate struct {
+	MaxAge   time.Duration `koanf:"max_age"`
+	MaxAhead time.Duration `koanf:"max_ahead"`
+}
+
+// Limits bound what requests may hold of memory.
+type Limits struct {
+	Body     Size `koanf:"body"`     // of one request, at most 1 GiB
+	Inflight Size `koanf:"inflight"` // of all requests that are being worked on
+}
+
+// An Input is an input plugin and what it serves.
+type Input struct {
+	Plugin   string   `koanf:"plugin"`   // a path if it holds a slash, else a program in one of the folders of plugins
+	Checksum string   `koanf:"checksum"` // the program's sha256 in hexadecimal; empty: not looked at
+	Routes   []string `koanf:"routes"`   // "METHOD /path", each served under /flux as well
+	Config   Settings `koanf:"config"`
+}
+
+// A Sink is a sink plugin and its weight.
+type Sink struct {
+	Plugin   string   `koanf:"plugin"`   // as with an Input
+	Required bool     `koanf:"required"` // whether a request waits for it; true unless said otherwise
+	Checksum string   `koanf:"checksum"` // as with an Input
+	Config   Settings `koanf:"config"`
+}
+
+// Log says how much is logged.
+type Log struct {
+	Level slog.Level `koanf:"level"`
+}
+
+// defaults returns the settings that hold where nothing else is said, save the
+// lists and sections that a given one replaces as a whole.
+func defaults() Config {
+	return Config{
+		Listen:   "127.0.0.1:8000",
+		Admin:    "127.0.0.1:8001",
+		Data:     "./data",
+		Redis:    Redis{Hash: true},
+		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
+		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB},
+		Log:      Log{Level: slog.LevelInfo},
+	}
+}
+
+// complete adds each list and section that settings lack. A given one is never
+// added to.
+func (c *Config) complete(settings map[string]any) error {
+	if _, given := settings["plugins"]; !given {
+		program, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("plugins: the folder of this program is unknown: %w: name the folders", err)
+		}
+		c.Plugins = []string{filepath.Join(filepath.Dir(program), "plugins"), "/usr/lib/fluxgate/plugins"}
+	}
+	if _, given := settings["inputs"]; !given {
+		c.Inputs = map[string]Input{"flux": {
+			Plugin: "fluxgate-input-flux",
+			Routes: []string{"GET /metric_data", "POST /metric_data_post"},
+			Config: Settings{},
+		}}
+	}
+	if _, given := settings["sinks"]; !given {
+		c.Sinks = map[string]Sink{"whisper": {
+			Plugin:   "fluxgate-sink-whisper",
+			Required: true,
+			Config:   Settings{"path": filepath.Join(c.Data, "whisper"), "retentions": "60s:1d,10m:7d,1h:90d"},
+		}}
+	}
+	return nil
+}
