@@ -49,6 +49,8 @@ func (f *Flow) judge(d *sdk.Datapoint, prefix string, several bool, fault error)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("invalid metric - %s - %w", d.Metric, err)
+	case fault == errBackfill && !several:
+		err = errors.New("invalid timestamp") // all that Flux says of one
 	case fault != nil:
 		err = fmt.Errorf("invalid timestamp - %d - %w", d.Timestamp, fault)
 	case math.IsNaN(d.Value) || math.IsInf(d.Value, 0):
@@ -77,9 +79,11 @@ func (w Window) refuse(timestamp, now int64) error {
 	return nil
 }
 
+var errBackfill = fmt.Errorf("timestamp is not between %d and %d", minBackfill, int64(maxBackfill))
+
 func refuseBackfill(timestamp int64) error {
 	if timestamp < minBackfill || timestamp > maxBackfill {
-		return fmt.Errorf("timestamp is not between %d and %d", minBackfill, int64(maxBackfill))
+		return errBackfill
 	}
 	return nil
 }

@@ -1,0 +1,72 @@
+// Fluxgate takes metrics over HTTP, drops what it has had already, and hands
+// the rest to Graphite through plugins.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run executes a command line and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "fluxgate:", err)
+	if failed := (*failure)(nil); errors.As(err, &failed) {
+		return exitFailed
+	}
+	fmt.Fprintln(os.Stderr, "fluxgate: see fluxgate --help")
+	return exitUsage
+}
+
+// A failure is an error of a command that was called rightly.
+type failure struct{ error }
+
+func (f *failure) Unwrap() error { return f.error }
+
+// command wraps what a command does, so that its errors are failures.
+func command(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := do(cmd, args); err != nil {
+			return &failure{err}
+		}
+		return nil
+	}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "fluxgate",
+		Short:             "Metrics over HTTP into Graphite",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	o := &options{}
+	o.addTo(root)
+	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), versionCommand())
+	return root
+}

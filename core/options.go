@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"fluxgate/core/config"
+)
+
+// options are the flags that every command has.
+type options struct {
+	config, listen, admin, data string
+	flags                       *cobra.Command
+}
+
+func (o *options) addTo(root *cobra.Command) {
+	o.flags = root
+	f := root.PersistentFlags()
+	f.StringVar(&o.config, "config", "", `configuration file; "" for the embedded default (default `+config.DefaultFile+` if it exists)`)
+	f.StringVar(&o.listen, "listen", "", "address to take metrics on")
+	f.StringVar(&o.admin, "admin", "", "address for health and metrics")
+	f.StringVar(&o.data, "data", "", "folder for everything that is kept")
+}
+
+// load reads the configuration that the flags point to.
+func (o *options) load() (config.Config, error) {
+	given := o.flags.PersistentFlags().Changed
+	file := o.config
+	if !given("config") {
+		file = config.File()
+	}
+	overrides := make(map[string]any)
+	for name, value := range map[string]string{"listen": o.listen, "admin": o.admin, "data": o.data} {
+		if given(name) {
+			overrides[name] = value
+		}
+	}
+	return config.Load(file, overrides, os.Environ())
+}

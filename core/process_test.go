@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fluxgate/sdk"
+	"fluxgate/sdk/plugintest"
+)
+
+// These tests run the program fluxgate and its plugins as they ship. The test
+// binary, started again, is a sink that they can look into.
+
+func TestMain(m *testing.M) {
+	plugintest.Main(m, func() {
+		sdk.ServeSink(actorConfig{}, func(_ context.Context, c actorConfig) (sdk.Sink, error) { return &actor{c: c}, nil })
+	})
+}
+
+type actorConfig struct {
+	Path string `koanf:"path"` // file for the datapoints, a line each; empty: they are thrown away
+	Act  string `koanf:"act"`  // what to do instead of taking datapoints
+}
+
+// An actor is a sink that keeps lines in a file, or does as it is told.
+type actor struct {
+	c  actorConfig
+	mu sync.Mutex
+}
+
+func (a *actor) Write(ctx context.Context, b sdk.Batch) error {
+	switch a.c.Act {
+	case "hang":
+		<-ctx.Done()
+		return ctx.Err()
+	case "refuse":
+		return sdk.Invalidf("not to my taste")
+	case "exit":
+		os.Exit(3)
+	}
+	if a.c.Path == "" {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f, err := os.OpenFile(a.c.Path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	var lines []byte
+	for _, d := range b {
+		lines = fmt.Appendf(lines, "%s %v %d\n", d.Metric, d.Value, d.Timestamp)
+	}
+	_, err = f.Write(lines)
+	return errors.Join(err, f.Close())
+}
+
+// programs builds fluxgate and its plugins once, as `make build` does, and
+// returns the folder.
+var programs = sync.OnceValues(func() (string, error) {
+	bin, err := os.MkdirTemp("", "fluxgate-test-")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("make", "-s", "-C", "..", "build", "BIN="+bin, "GOBUILDFLAGS="+raceFlag).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+func fluxgateBinary(t testing.TB) string {
+	t.Helper()
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(bin, "fluxgate")
+}
+
+// A process is a running fluxgate.
+type process struct {
+	cmd    *exec.Cmd
+	listen string // address for metrics
+	admin  string
+	data   string
+	ended  chan struct{} // closed when it has, with err set
+	err    error
+
+	mu  sync.Mutex
+	log bytes.Buffer
+	at  chan string // the line that tells the addresses
+}
+
+// Write takes what the process logs.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.Write(b)
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, `"taking metrics"`) {
+			p.at <- line
+		}
+	}
+	return len(b), nil
+}
+
+func (p *process) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// launch starts `fluxgate serve` with the configuration in yaml, on free ports,
+// and returns when it takes metrics. It is killed, with its plugins, when the
+// test ends.
+func launch(t testing.TB, yaml string, args ...string) *process {
+	t.Helper()
+	p := begin(t, yaml, args...)
+	select {
+	case line := <-p.at:
+		var told struct{ Listen, Admin string }
+		if err := json.Unmarshal([]byte(line), &told); err != nil {
+			t.Fatal(err)
+		}
+		p.listen, p.admin = told.Listen, told.Admin
+	case <-p.ended:
+		t.Fatalf("fluxgate left: %v\n%s", p.err, p.logged())
+	case <-time.After(30 * time.Second):
+		t.Fatalf("fluxgate takes no metrics after 30s\n%s", p.logged())
+	}
+	return p
+}
+
+// begin starts `fluxgate serve` and does not wait.
+func begin(t testing.TB, yaml string, args ...string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "fluxgate.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{data: filepath.Join(dir, "data"), ended: make(chan struct{}), at: make(chan string, 1)}
+	args = append([]string{"serve", "--config", file, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", p.data}, args...)
+	p.cmd = exec.Command(fluxgateBinary(t), args...)
+	p.cmd.Stderr = p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGCONT)
+		p.stop(t)
+		if t.Failed() {
+			t.Logf("log of fluxgate:\n%s", p.logged())
+		}
+		if strings.Contains(p.logged(), "DATA RACE") {
+			t.Errorf("fluxgate raced:\n%s", p.logged())
+		}
+	})
+	return p
+}
+
+// stop asks fluxgate to leave, and kills it if it does not.
+func (p *process) stop(t testing.TB) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Second):
+		t.Error("fluxgate does not leave on SIGTERM")
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+}
+
+// kill ends fluxgate as a crash would.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// plugins returns the process ids of the plugins.
+func (p *process) plugins(t testing.TB) (pids []int) {
+	t.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.cmd.Process.Pid))
+	if err != nil {
+		t.Skipf("the kernel does not tell a process's children: %v", err)
+	}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
+	for _, task := range tasks {
+		children, _ = os.ReadFile(task)
+		for _, field := range strings.Fields(string(children)) {
+			var pid int
+			if _, err := fmt.Sscan(field, &pid); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
+
+// get sends a GET and returns the status.
+func (p *process) get(t testing.TB, query string) int {
+	t.Helper()
+	response, err := http.Get("http://" + p.listen + "/metric_data?" + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// await returns when ok does; it fails the test after ten seconds.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so after ten seconds: %s", what)
+		}
+	}
+}
