@@ -1,22 +1,73 @@
 # The two commands of a newcomer are `make run` and `make test`.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+
 BIN ?= bin
 GOBUILDFLAGS ?=
+TESTFLAGS ?=
+FUZZTIME ?= 10s
 
 PLUGINS := $(wildcard plugins/*/*)
+PACKAGES := ./... ./testdata/servers ./testdata/carbontest # a pattern passes testdata by
+WIRE := sdk/internal/wire
 
-.PHONY: help run build test check bench proto
+.PHONY: help run build test race fuzz check bench proto
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 run: build ## build everything and start it, with nothing configured
-	$(BIN)/fluxgate serve --config "" --print-key
+	@$(BIN)/fluxgate serve --config "" --print-key
 
 # A plugin's program is named after its folder: plugins/sink/pickle is
 # fluxgate-sink-pickle.
 build: ## build fluxgate and every plugin into bin
 	@mkdir -p $(BIN)/plugins
 	go build $(GOBUILDFLAGS) -o $(BIN)/fluxgate ./core
-	@$(foreach p,$(PLUGINS),echo go build -o $(BIN)/$(p) && \
-		go build $(GOBUILDFLAGS) -o $(BIN)/plugins/fluxgate-$(subst /,-,$(p:plugins/%=%)) ./$(p) &&) true
+	@for p in $(PLUGINS); do \
+		program=$(BIN)/plugins/fluxgate-$$(echo $${p#plugins/} | tr / -); \
+		echo go build $(GOBUILDFLAGS) -o $$program ./$$p; \
+		go build $(GOBUILDFLAGS) -o $$program ./$$p; \
+	done
+
+test: ## run every test, also those against real servers
+	@.ci/servers
+	go test $(TESTFLAGS) $(PACKAGES)
+
+race: ## the same under the race detector
+	@.ci/servers
+	go test -race $(TESTFLAGS) $(PACKAGES)
+
+fuzz: ## let every fuzz target run for FUZZTIME
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			out=$$(go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package 2>&1) || \
+				{ echo "$$out"; exit 1; }; \
+			tail -n 1 <<<"$$out"; \
+		done; \
+	done
+
+check: ## formatting, vet, lint, the direction of imports, generated code
+	@.ci/servers
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
+	go vet $(PACKAGES)
+	go tool staticcheck $(PACKAGES)
+	.ci/imports
+	@$(MAKE) -s proto WIRE_OUT=$$(mktemp -d) COMPARE=1
+	@go mod tidy -diff || { echo 'go.mod is not tidy: run go mod tidy'; exit 1; }
+
+# With COMPARE the generated code is made elsewhere and compared, without the
+# line that tells the version of protoc.
+WIRE_OUT ?= .
+proto: ## generate sdk/internal/wire from sdk/fluxgate.proto
+	@protoc -I sdk \
+		--plugin=protoc-gen-go=$$(go tool -n protoc-gen-go) --plugin=protoc-gen-go-grpc=$$(go tool -n protoc-gen-go-grpc) \
+		--go_out=$(WIRE_OUT) --go_opt=module=fluxgate --go-grpc_out=$(WIRE_OUT) --go-grpc_opt=module=fluxgate fluxgate.proto
+	@test -z "$(COMPARE)" || for f in $(WIRE)/*.go; do \
+		diff -I '^// .*protoc  *v' $$f $(WIRE_OUT)/$$f || { echo "$$f is not up to date: run make proto"; exit 1; }; \
+	done
+
+bench: ## measure, as ratios within one run
+	go test -run '^$$' -bench . -benchtime 2s ./core ./sdk ./plugins/...

@@ -102,7 +102,8 @@ type process struct {
 
 	mu  sync.Mutex
 	log bytes.Buffer
-	at  chan string // the line that tells the addresses
+	out bytes.Buffer // standard output
+	at  chan string  // the line that tells the addresses
 }
 
 // Write takes what the process logs.
@@ -116,6 +117,21 @@ func (p *process) Write(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// A locked is the standard output of a process.
+type locked struct{ p *process }
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	return l.p.out.Write(b)
+}
+
+func (p *process) stdout() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
 }
 
 func (p *process) logged() string {
@@ -156,7 +172,7 @@ func begin(t testing.TB, yaml string, args ...string) *process {
 	p := &process{data: filepath.Join(dir, "data"), ended: make(chan struct{}), at: make(chan string, 1)}
 	args = append([]string{"serve", "--config", file, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", p.data}, args...)
 	p.cmd = exec.Command(fluxgateBinary(t), args...)
-	p.cmd.Stderr = p
+	p.cmd.Stderr, p.cmd.Stdout = p, &locked{p}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,13 +215,15 @@ func (p *process) kill() {
 // plugins returns the process ids of the plugins.
 func (p *process) plugins(t testing.TB) (pids []int) {
 	t.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.cmd.Process.Pid))
-	if err != nil {
-		t.Skipf("the kernel does not tell a process's children: %v", err)
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("the kernel does not tell the children of process %d: %v", p.cmd.Process.Pid, err)
 	}
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
 	for _, task := range tasks {
-		children, _ = os.ReadFile(task)
+		children, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread has ended
+		}
 		for _, field := range strings.Fields(string(children)) {
 			var pid int
 			if _, err := fmt.Sscan(field, &pid); err == nil {

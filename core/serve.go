@@ -83,6 +83,7 @@ func serve(ctx context.Context, c config.Config, w welcome) error {
 		return err
 	}
 	w.say(public.Addr(), made, c.Data)
+	slog.Info("taking metrics", "listen", public.Addr().String(), "admin", admin.Addr().String())
 	servers, ctx := errgroup.WithContext(ctx)
 	servers.Go(func() error { return web.Serve(ctx, public, web.NewDoor(road, inputs, limits, metrics)) })
 	servers.Go(func() error { return web.Serve(ctx, admin, web.NewAdmin(metrics, plugins.Missing)) })
@@ -164,7 +165,6 @@ func listen(c config.Config) (public, admin net.Listener, err error) {
 		_ = public.Close()
 		return nil, nil, fmt.Errorf("admin: %w", err)
 	}
-	slog.Info("taking metrics", "listen", public.Addr().String(), "admin", admin.Addr().String())
 	return public, admin, nil
 }
 

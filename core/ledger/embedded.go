@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"fluxgate/sdk"
 )
@@ -22,7 +23,7 @@ var lastBucket = []byte("last")
 // OpenEmbedded opens the store in file, or makes it.
 func OpenEmbedded(file string) (*Embedded, error) {
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("ledger %s: another process has it open", file)
 	}
 	if err != nil {

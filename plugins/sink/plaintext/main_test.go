@@ -3,8 +3,8 @@ package main
 import (
 	"testing"
 
-	"fluxgate/sdk/carbon/carbontest"
 	"fluxgate/sdk/plugintest"
+	"fluxgate/testdata/carbontest"
 	"fluxgate/testdata/servers"
 )
 
