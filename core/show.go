@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +97,7 @@ func whisperRoot(c config.Config, sink string) (string, error) {
 	case len(names) == 0:
 		return "", fmt.Errorf("no sink with plugin %s is configured: what other sinks hold, only they can show", whisperPlugin)
 	case len(names) > 1:
+		slices.Sort(names)
 		return "", fmt.Errorf("several whisper sinks are configured: name one of %s with --sink", strings.Join(names, ", "))
 	}
 	root, ok := c.Sinks[names[0]].Config["path"].(string)
@@ -117,6 +120,9 @@ func readWhisper(path string) (points []sdk.Point, err error) {
 		return nil, err
 	}
 	defer file.Close()
+	if len(file.Retentions()) == 0 {
+		return nil, errors.New("the file is damaged: it has no archive")
+	}
 	now := int(time.Now().Unix())
 	for _, archive := range file.Retentions() {
 		series, err := file.Fetch(now-archive.MaxRetention(), now)

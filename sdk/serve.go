@@ -54,6 +54,11 @@ func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, 
 	signal.Ignore(syscall.SIGPIPE)
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 
+	gone := make(chan struct{})
+	go func() {
+		hostGone()
+		close(gone)
+	}()
 	g := &guest[T]{}
 	o := &opener[C, T]{kind: kind, defaults: defaults, open: open, guest: g}
 	plugin.Serve(&plugin.ServeConfig{
@@ -62,7 +67,7 @@ func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, 
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			s := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(messageLimit()), grpc.UnaryInterceptor(recovered))...)
 			go func() {
-				hostGone()
+				<-gone
 				s.Stop()
 			}()
 			return s
@@ -75,7 +80,11 @@ func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, 
 	if err := g.close(); err != nil {
 		slog.Error("close", "err", err)
 	}
-	_ = os.Remove(os.Getenv(socketDirEnv)) // succeeds for the last plugin of a host that died
+	select {
+	case <-gone:
+		_ = os.Remove(os.Getenv(socketDirEnv)) // of the host's plugins the last succeeds
+	default: // the host goes on using it
+	}
 }
 
 // messageLimit returns the largest message that the host may send, in bytes.

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fluxgate/testdata/servers"
+)
+
+func TestCheckNamesEachFault(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(text, []byte("no program\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho hello\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, yaml string
+		connect    bool
+		says       []string // empty: the configuration is sound
+	}{
+		{name: "nothing", yaml: ""},
+		{name: "unknown settings", yaml: "lisen: x\nredis: {adress: y}\n", says: []string{`"lisen"`, `"listen"`, `"redis.adress"`, `"redis.address"`}},
+		{name: "bad address", yaml: "listen: localhost\n", says: []string{"listen", "host:port"}},
+		{name: "bad address of a sink", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pickle, config: {address: carbon}}}\n",
+			says: []string{`"carbon"`, "address", "host:port"}},
+		{name: "unknown setting of a sink", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pickle, config: {adress: 1}}}\n",
+			says: []string{`"carbon"`, `"adress"`, `"address"`}},
+		{name: "no such plugin", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pikle}}\n", says: []string{`"carbon"`, `"fluxgate-sink-pikle"`, "put it there"}},
+		{name: "not executable", yaml: fmt.Sprintf("sinks: {carbon: {plugin: %q}}\n", text), says: []string{text, "chmod +x"}},
+		{name: "no plugin", yaml: fmt.Sprintf("sinks: {carbon: {plugin: %q}}\n", script), says: []string{`"carbon"`, script}},
+		{name: "a plugin of another kind", yaml: "sinks: {carbon: {plugin: fluxgate-input-flux}}\n", says: []string{`"carbon"`, "input plugin"}},
+		{name: "another checksum", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pickle, checksum: " + strings.Repeat("ab", 32) + "}}\n",
+			says: []string{`"carbon"`, "checksum"}},
+		{name: "several at once", yaml: "inputs: {flux: {plugin: nowhere, routes: [GET /x]}}\nsinks: {carbon: {plugin: nothing}}\n",
+			says: []string{`"nowhere"`, `"nothing"`}},
+		{name: "servers that are down, not looked at", yaml: "redis: {address: 127.0.0.1:1}\nsinks: {carbon: {plugin: fluxgate-sink-pickle, config: {address: 127.0.0.1:1}}}\n"},
+		{name: "servers that are down", connect: true,
+			yaml: "redis: {address: 127.0.0.1:1}\nsinks: {carbon: {plugin: fluxgate-sink-pickle, config: {address: 127.0.0.1:1}}}\n",
+			says: []string{"redis.address 127.0.0.1:1", `sink "carbon"`, "connection refused"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "fluxgate.yaml")
+			if err := os.WriteFile(file, []byte(tt.yaml), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			stdout, stderr, code := fluxgate(t, "check", "--config", file, fmt.Sprintf("--connect=%v", tt.connect))
+			if sound := len(tt.says) == 0; (code == 0) != sound || strings.Contains(stdout, "sound") != sound {
+				t.Errorf("exits %d, prints %q, %q", code, stdout, stderr)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("says\n%s\nwant %q in it", stderr, want)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckBesideARunningServer(t *testing.T) {
+	r, c := servers.Redis(t), servers.Carbon(t)
+	yaml := carbonYAML(r, c)
+	p := launch(t, yaml)
+	file := filepath.Join(t.TempDir(), "fluxgate.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := fluxgate(t, "check", "--connect", "--config", file, "--data", p.data, "--listen", p.listen, "--admin", p.admin)
+	if code != 0 {
+		t.Errorf("exits %d: %s%s", code, stdout, stderr)
+	}
+	if status := p.get(t, "status"); status != http.StatusOK {
+		t.Errorf("the server answers %d afterwards", status)
+	}
+	empty := t.TempDir()
+	if _, stderr, code := fluxgate(t, "check", "--config", "", "--data", empty); code != 0 {
+		t.Errorf("exits %d with nothing configured: %s", code, stderr)
+	}
+	if left, err := os.ReadDir(empty); err != nil || len(left) > 0 {
+		t.Errorf("check left %v in the data folder, %v", left, err)
+	}
+}
