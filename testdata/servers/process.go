@@ -25,6 +25,8 @@ type Process struct {
 	log   string       // path of the file with all that the server printed
 	ready func() error // says why the server cannot be used yet
 
+	orphaned syscall.Signal // what the kernel sends it when this process dies
+
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when cmd has ended
 }
@@ -32,7 +34,7 @@ type Process struct {
 // launch starts argv, in dir, and sees to its end.
 func launch(t testing.TB, name, dir string, argv []string, ready func() error) *Process {
 	t.Helper()
-	p := &Process{t: t, name: name, argv: argv, log: filepath.Join(dir, "server.log"), ready: ready}
+	p := &Process{t: t, name: name, argv: argv, log: filepath.Join(dir, "server.log"), ready: ready, orphaned: syscall.SIGKILL}
 	t.Cleanup(p.end)
 	p.Start()
 	return p
@@ -56,8 +58,9 @@ func (p *Process) Start() {
 	})
 }
 
-// spawn starts the process in such a way that the kernel kills it when this one
-// dies. That bond is to a thread, which is therefore kept until the end.
+// spawn starts the process, in a process group of its own, in such a way that
+// the kernel ends it when this one dies. That bond is to a thread, which is
+// therefore kept until the end.
 func (p *Process) spawn() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -66,7 +69,7 @@ func (p *Process) spawn() error {
 	defer log.Close()
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(p.log), log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.orphaned}
 	started, gone := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
@@ -91,8 +94,7 @@ func (p *Process) Kill() {
 	if !p.running() {
 		return
 	}
-	p.signal(syscall.SIGKILL)
-	<-p.gone
+	p.kill()
 }
 
 // Pause stops the server in its tracks: connections still come about, and
@@ -164,11 +166,16 @@ func (p *Process) await(what string, look func() error) {
 	}
 }
 
+// kill ends the server and what it has started.
+func (p *Process) kill() {
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL) // it may have ended
+	<-p.gone
+}
+
 // end kills the server when the test has ended.
 func (p *Process) end() {
 	if p.running() {
-		_ = p.cmd.Process.Kill()
-		<-p.gone
+		p.kill()
 	}
 	if p.t.Failed() {
 		text := p.Log()
