@@ -70,4 +70,5 @@ proto: ## generate sdk/internal/wire from sdk/fluxgate.proto
 	done
 
 bench: ## measure, as ratios within one run
-	go test -run '^$$' -bench . -benchtime 2s ./core ./sdk ./plugins/...
+	go test -run '^$$' -bench . -benchtime 5x ./core
+	go test -run '^$$' -bench . ./sdk/... ./plugins/...
