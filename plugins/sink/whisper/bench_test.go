@@ -3,29 +3,48 @@ package main
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"fluxgate/sdk"
 )
 
-// BenchmarkWrite writes one datapoint to each of many files, which exist.
-func BenchmarkWrite(b *testing.B) {
-	const metrics = 450
-	now := int64(1_600_000_000)
-	setClock(b, func() int64 { return now })
-	s := newSink(b, b.TempDir(), "60s:1d,10m:7d,1h:90d")
-	write := func() {
-		now += 60
-		var batch sdk.Batch
-		for m := range metrics {
-			batch = append(batch, sdk.Datapoint{Metric: fmt.Sprintf("a.b.c.m%d", m), Timestamp: now, Value: 1})
+func benchSink(b *testing.B) (sdk.Sink, func(i int) sdk.Batch) {
+	b.Helper()
+	s, err := open(b.Context(), config{Path: b.TempDir(), Retentions: "60s:1d,10m:7d,1h:90d", Aggregation: "average", XFilesFactor: 0.5})
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now().Unix()
+	return s, func(i int) sdk.Batch {
+		batch := make(sdk.Batch, 450)
+		for m := range batch {
+			batch[m] = sdk.Datapoint{Metric: fmt.Sprintf("bench.%d.metric-%d", i, m), Timestamp: now, Value: 1}
 		}
-		if err := s.Write(b.Context(), batch); err != nil {
+		return batch
+	}
+}
+
+// BenchmarkNewMetrics writes the first datapoint of 450 metrics.
+func BenchmarkNewMetrics(b *testing.B) {
+	s, batch := benchSink(b)
+	n := 0
+	for b.Loop() {
+		n++
+		if err := s.Write(b.Context(), batch(n)); err != nil {
 			b.Fatal(err)
 		}
 	}
-	write()
-	for b.Loop() {
-		write()
+}
+
+// BenchmarkKnownMetrics writes one datapoint more to each of 450 metrics.
+func BenchmarkKnownMetrics(b *testing.B) {
+	s, batch := benchSink(b)
+	if err := s.Write(b.Context(), batch(0)); err != nil {
+		b.Fatal(err)
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*metrics), "us/datapoint")
+	for b.Loop() {
+		if err := s.Write(b.Context(), batch(0)); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/go-graphite/go-whisper"
 
@@ -84,9 +86,13 @@ type sink struct {
 	locks        locks
 }
 
-// Write stores the batch, one metric after the other. A metric that cannot be
-// stored keeps no other from being stored; the first such error is returned, one
-// that wraps [sdk.ErrInvalid] before any other.
+// writers is how many files of a batch are written at a time. Most of what a new
+// file takes is waiting for the disk, which serves several at once.
+const writers = 8
+
+// Write stores the batch, each metric in its file. A metric that cannot be
+// stored keeps no other from being stored; of several such errors the first is
+// returned, one that wraps [sdk.ErrInvalid] before any other.
 func (s *sink) Write(ctx context.Context, b sdk.Batch) error {
 	if len(b) == 0 {
 		return nil
@@ -96,25 +102,37 @@ func (s *sink) Write(ctx context.Context, b sdk.Batch) error {
 		return err
 	}
 	defer root.Close()
-	var invalid, unavailable []error
-	for _, series := range bySeries(b) {
-		err := ctx.Err()
-		if err != nil {
-			unavailable = append(unavailable, sdk.Unavailablef("whisper files: %w", err))
-			break
-		}
-		switch err = s.writeSeries(ctx, root, series); {
-		case errors.Is(err, sdk.ErrInvalid):
-			invalid = append(invalid, err)
-		case err != nil:
-			unavailable = append(unavailable, err)
-		}
+	all := bySeries(b)
+	errs := make([]error, len(all))
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for range min(writers, len(all)) {
+		working.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				if errs[i] = ctx.Err(); errs[i] == nil {
+					errs[i] = s.writeSeries(ctx, root, all[i])
+				} else {
+					errs[i] = sdk.Unavailablef("whisper files: %w", errs[i])
+				}
+			}
+		})
 	}
-	all := append(invalid, unavailable...)
-	if len(all) < 2 {
-		return errors.Join(all...)
+	working.Wait()
+	return summary(errs)
+}
+
+// summary returns the first error that wraps [sdk.ErrInvalid], else the first,
+// and says how many there are besides.
+func summary(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 0 {
+		return nil
 	}
-	return fmt.Errorf("%w; and %d more metrics of the batch", all[0], len(all)-1)
+	told := max(0, slices.IndexFunc(errs, func(err error) bool { return errors.Is(err, sdk.ErrInvalid) }))
+	if len(errs) == 1 {
+		return errs[told]
+	}
+	return fmt.Errorf("%w; and %d more metrics of the batch", errs[told], len(errs)-1)
 }
 
 // Check makes the root folder where it is missing, and a file in it, which it
