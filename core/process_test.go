@@ -28,9 +28,20 @@ func TestMain(m *testing.M) {
 	if os.Getenv(floorEnv) != "" {
 		floor()
 	}
-	plugintest.Main(m, func() {
+	plugintest.Main(tidy{m}, func() {
 		sdk.ServeSink(actorConfig{}, func(_ context.Context, c actorConfig) (sdk.Sink, error) { return &actor{c: c}, nil })
 	})
+}
+
+// tidy removes what the tests have built.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	code := t.M.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+	return code
 }
 
 type actorConfig struct {
@@ -71,6 +82,9 @@ func (a *actor) Write(ctx context.Context, b sdk.Batch) error {
 	return errors.Join(err, f.Close())
 }
 
+// built is the folder that programs has made.
+var built string
+
 // programs builds fluxgate and its plugins once, as `make build` does, and
 // returns the folder.
 var programs = sync.OnceValues(func() (string, error) {
@@ -78,6 +92,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = bin
 	out, err := exec.Command("make", "-s", "-C", "..", "build", "BIN="+bin, "GOBUILDFLAGS="+raceFlag).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)

@@ -10,17 +10,14 @@
 //	}
 package plugintest
 
-import (
-	"os"
-	"testing"
-)
+import "os"
 
-// Main runs the tests, or the plugin's own main when this process was started
-// as a plugin.
-func Main(m *testing.M, main func()) {
+// Main runs the tests, which are a [testing.M], or the plugin's own main when
+// this process was started as a plugin.
+func Main(tests interface{ Run() int }, main func()) {
 	if os.Getenv("PLUGIN_OF_FLUXGATE") != "" {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(tests.Run())
 }
