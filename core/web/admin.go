@@ -14,16 +14,17 @@ import (
 // of the plugins without which the server is not ready.
 func NewAdmin(metrics prometheus.Gatherer, missing func() []string) http.Handler {
 	router := mux.NewRouter()
-	router.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+	get := func(path string, serve http.HandlerFunc) { router.Handle(path, methods{http.MethodGet: serve}) }
+	get("/health", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
-	}).Methods(http.MethodGet)
-	router.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
+	})
+	get("/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if names := missing(); len(names) > 0 {
 			http.Error(w, "not open: "+strings.Join(names, ", "), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
-	}).Methods(http.MethodGet)
-	router.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	})
+	get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}).ServeHTTP)
 	return router
 }

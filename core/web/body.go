@@ -14,9 +14,6 @@ import (
 	"fluxgate/sdk"
 )
 
-// bodyTime is how long a sender may take to send a body.
-const bodyTime = 60 * time.Second
-
 var (
 	errTooLarge = errors.New("the request is too large")
 	errSlow     = errors.New("the request took too long to arrive")
@@ -25,28 +22,20 @@ var (
 
 // read returns the body of r, unpacked if it says that it is gzipped and is.
 func (d *Door) read(w http.ResponseWriter, r *http.Request, held *share) ([]byte, error) {
-	if err := held.add(len(r.RequestURI)); err != nil {
+	if err := held.add(headSize(r)); err != nil {
 		return nil, err
 	}
 	if r.Body == http.NoBody {
 		return nil, nil
 	}
-	if r.ContentLength > d.maxBody {
-		return nil, d.tooLarge()
-	}
-	// Without a deadline a sender could hold the request as long as it likes. A
-	// writer without one is a test's.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	before := held.bytes
-	body, err := d.readAll(r.Body, max(r.ContentLength, 0), held)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errSlow
-	case errors.Is(err, errTooLarge) || errors.Is(err, sdk.ErrUnavailable):
+	body, err := d.receive(r, held)
+	if err != nil {
 		return nil, err
-	case err != nil:
-		return nil, sdk.Invalidf("the body did not arrive whole")
 	}
+	// The time for the body no longer runs: its end would cancel the request. A
+	// writer without one is a test's.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if r.Header.Get("Content-Encoding") != "gzip" {
 		return body, nil
 	}
@@ -60,7 +49,7 @@ func (d *Door) unpack(gzipped []byte, held *share) ([]byte, error) {
 	unzip, err := gzip.NewReader(bytes.NewReader(gzipped))
 	if err == nil {
 		var body []byte
-		body, err = d.readAll(unzip, 0, held)
+		body, err = d.readAll(unzip, d.maxBody, held)
 		if err == nil || errors.Is(err, errTooLarge) || errors.Is(err, sdk.ErrUnavailable) {
 			return body, err
 		}
@@ -69,15 +58,47 @@ func (d *Door) unpack(gzipped []byte, held *share) ([]byte, error) {
 	return gzipped, held.add(len(gzipped))
 }
 
-// readAll reads src to its end, within the limit for bodies, and counts each
-// byte as it comes. It makes room for expected bytes only as they arrive.
-func (d *Door) readAll(src io.Reader, expected int64, held *share) ([]byte, error) {
-	const first, most = 4 << 10, 1 << 20
-	body := make([]byte, 0, min(max(expected+1, first), most))
+// receive returns the body of r as it was sent.
+func (d *Door) receive(r *http.Request, held *share) ([]byte, error) {
+	if r.ContentLength > d.maxBody {
+		return nil, d.tooLarge()
+	}
+	longest := d.maxBody
+	if r.ContentLength >= 0 {
+		longest = r.ContentLength
+	}
+	body, err := d.readAll(r.Body, longest, held)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errSlow
+	case errors.Is(err, errTooLarge) || errors.Is(err, sdk.ErrUnavailable):
+		return nil, err
+	case err != nil:
+		return nil, sdk.Invalidf("the body did not arrive whole")
+	}
+	return body, nil
+}
+
+// headSize returns about how many bytes of r's head are kept.
+func headSize(r *http.Request) int {
+	n := len(r.RequestURI)
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(value)
+		}
+	}
+	return n
+}
+
+// readAll reads src to its end, which must come within longest bytes, and counts
+// each byte as it comes. The room that it takes is at most twice what has come.
+func (d *Door) readAll(src io.Reader, longest int64, held *share) ([]byte, error) {
+	const first = 4 << 10
+	body := make([]byte, 0, min(longest+1, first)) // one more than fits, to see the end
 	for {
 		n, err := src.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		if int64(len(body)) > d.maxBody {
+		if int64(len(body)) > longest {
 			return nil, d.tooLarge()
 		}
 		if err := held.add(n); err != nil {
@@ -90,7 +111,11 @@ func (d *Door) readAll(src io.Reader, expected int64, held *share) ([]byte, erro
 			return nil, err
 		}
 		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
+			room := 2 * int64(cap(body))
+			if room >= longest {
+				room = longest + 1
+			}
+			body = append(make([]byte, 0, room), body...)
 		}
 	}
 }

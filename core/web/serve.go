@@ -12,16 +12,19 @@ import (
 const (
 	maxHeader  = 64 << 10          // bytes
 	headerTime = 5 * time.Second   // for a request's head
+	bodyTime   = 60 * time.Second  // for its body
 	writeTime  = 100 * time.Second // from the head to the end of the answer
 	idleTime   = 120 * time.Second // longer than a reverse proxy keeps a connection it may use again
 	stopTime   = 8 * time.Second   // for what is in flight at the end
 )
 
-// Serve answers on listener until ctx ends, and finishes what is in flight then.
+// Serve answers on listener until ctx ends. Then it takes no more requests and
+// finishes those in flight; what is not finished after stopTime is cut off.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       headerTime + bodyTime,
 		WriteTimeout:      writeTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
@@ -30,12 +33,22 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-		defer cancel()
-		stopped <- server.Shutdown(stopping)
+		stopped <- stop(server)
 	}()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return <-stopped
+}
+
+// stop ends server. That a sender is too slow is no failure of the server's.
+func stop(server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	slog.Warn("requests in flight are cut off", "after", stopTime)
+	return server.Close()
 }

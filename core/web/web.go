@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,7 +74,22 @@ func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Re
 		router.Handle("/flux"+path, served)
 	}
 	router.NotFoundHandler = http.HandlerFunc(notFound)
-	return oneSlash(router)
+	return toTheEnd(oneSlash(router))
+}
+
+// toTheEnd reads a body whose answer came before its end, and throws it away,
+// for as long as Serve gives the request. Most senders, proxies among them, look
+// for an answer only when they have sent everything, and would find the
+// connection reset in its place.
+func toTheEnd(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r)
+		if r.Body == http.NoBody {
+			return
+		}
+		_ = http.NewResponseController(w).Flush() // the sender may be gone
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
 }
 
 // oneSlash takes several slashes before an element of the path for one, as a
@@ -102,12 +120,10 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serve(w, r)
 		return
 	}
-	names := make([]string, 0, len(m)+1)
-	for name := range m {
-		names = append(names, name)
-	}
+	names := slices.Sorted(maps.Keys(m))
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Allow", strings.Join(names, ", "))
+		writeAnswer(w, flow.Answer{Status: http.StatusOK})
 		return
 	}
 	w.Header().Set("Allow", strings.Join(append(names, http.MethodOptions), ", "))
@@ -193,14 +209,16 @@ func writeAnswer(w http.ResponseWriter, a flow.Answer) {
 	if a.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	if len(a.Body) > 0 && a.Status != http.StatusNoContent {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	if a.Status == http.StatusNoContent {
 		w.WriteHeader(a.Status)
-		_, _ = w.Write(a.Body) // the sender may be gone
 		return
 	}
+	if len(a.Body) > 0 {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
 	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // the sender may be gone
 }
 
 // writeTitle writes a refusal of the framework.
