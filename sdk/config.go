@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 )
@@ -30,7 +31,7 @@ func Configure(settings map[string]any, into any) error {
 		TagName:          "koanf",
 		WeaklyTypedInput: true,
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(),
+			duration,
 			mapstructure.TextUnmarshallerHookFunc()),
 	})
 	if err != nil {
@@ -48,6 +49,18 @@ func Configure(settings map[string]any, into any) error {
 	return nil
 }
 
+// duration reads a duration. A number has no unit, unless it is 0.
+func duration(_, to reflect.Type, value any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() {
+		return value, nil
+	}
+	d, err := time.ParseDuration(fmt.Sprint(value))
+	if err != nil {
+		return nil, fmt.Errorf("%v is no duration: give it a unit, such as \"5s\"", value)
+	}
+	return d, nil
+}
+
 func configureJSON(raw []byte, into any) error {
 	var settings map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))
@@ -61,8 +74,12 @@ func configureJSON(raw []byte, into any) error {
 // unknownSettings returns an error for each key of value, a tree of maps and
 // lists, that type t has no field for.
 func unknownSettings(path string, value any, t reflect.Type) (unknown []error) {
+	t = pointed(t)
 	switch v := value.(type) {
 	case map[string]any:
+		if t.Kind() == reflect.Slice { // of which v is the only one
+			t = pointed(t.Elem())
+		}
 		fields := settingFields(t)
 		for _, name := range slices.Sorted(maps.Keys(v)) {
 			inner, ok := fields[name]
@@ -87,6 +104,14 @@ func unknownSettings(path string, value any, t reflect.Type) (unknown []error) {
 		}
 	}
 	return unknown
+}
+
+// pointed returns what t points to, or t if it is no pointer.
+func pointed(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
 }
 
 // settingFields returns the type of each setting that struct type t holds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -48,14 +49,27 @@ func toWire(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	text = text[:min(len(text), maxErrorText)]
+	text := cut(err.Error(), maxErrorText)
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			return status.Error(k.code, text)
 		}
 	}
 	return status.Error(codes.Unknown, text)
+}
+
+// cut returns the first n bytes of text, without the half of a letter at the
+// end.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for back := 0; back < utf8.UTFMax && back < n; back++ {
+		if utf8.RuneStart(text[n-back]) {
+			return text[:n-back]
+		}
+	}
+	return text[:n]
 }
 
 // fromWire is the inverse of toWire: the same words, the same kind.

@@ -44,7 +44,11 @@ func (s Series) Intervals(step time.Duration) iter.Seq2[int64, []Point] {
 	seconds := max(1, int64(step/time.Second))
 	return func(yield func(int64, []Point) bool) {
 		for rest := s.Points; len(rest) > 0; {
-			start := rest[0].Timestamp - rest[0].Timestamp%seconds
+			into := rest[0].Timestamp % seconds
+			if into < 0 { // before the epoch
+				into += seconds
+			}
+			start := rest[0].Timestamp - into
 			n := 1
 			for n < len(rest) && rest[n].Timestamp < start+seconds {
 				n++

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -45,7 +46,7 @@ func ServeResampler[C any](defaults C, open func(context.Context, C) (Resampler,
 
 func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, error), register func(*grpc.Server, *guest[T])) {
 	if os.Getenv(cookieName) != cookieValue {
-		fmt.Fprintf(os.Stderr, "%s is a %s plugin of Fluxgate, which starts it when its configuration names it\n",
+		fmt.Fprintf(os.Stderr, "%s is a plugin of Fluxgate, of kind %s: fluxgate starts it when its configuration names it\n",
 			filepath.Base(os.Args[0]), kind)
 		os.Exit(1)
 	}
@@ -64,26 +65,42 @@ func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, 
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: handshake,
 		Logger:          quiet,
-		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			s := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(messageLimit()), grpc.UnaryInterceptor(recovered))...)
-			go func() {
-				<-gone
-				s.Stop()
-			}()
-			return s
-		},
+		GRPCServer:      func(options []grpc.ServerOption) *grpc.Server { return newServer(options, gone) },
 		VersionedPlugins: map[int]plugin.PluginSet{protocol: {kind: bridge{serve: func(s *grpc.Server) {
 			wire.RegisterPluginServer(s, o)
 			register(s, g)
 		}}}},
 	})
-	if err := g.close(); err != nil {
-		slog.Error("close", "err", err)
-	}
+	leave(g)
 	select {
 	case <-gone:
 		_ = os.Remove(os.Getenv(socketDirEnv)) // of the host's plugins the last succeeds
 	default: // the host goes on using it
+	}
+}
+
+// newServer returns a server that stops when the host is gone.
+func newServer(options []grpc.ServerOption, gone <-chan struct{}) *grpc.Server {
+	s := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(messageLimit()), grpc.UnaryInterceptor(recovered))...)
+	go func() {
+		<-gone
+		s.Stop()
+	}()
+	return s
+}
+
+// leave closes the plugin. What does not return must not keep the process: its
+// host may be gone.
+func leave[T any](g *guest[T]) {
+	closed := make(chan error, 1)
+	go func() { closed <- g.close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			slog.Error("close", "err", err)
+		}
+	case <-time.After(stopTimeout):
+		slog.Error("leaving, though a call or Close has not returned")
 	}
 }
 
@@ -162,7 +179,7 @@ type opener[C, T any] struct {
 
 func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, error) {
 	if w.GetKind() != o.kind {
-		return nil, Invalidf("this program is a %s plugin, and is configured as %s plugin", o.kind, w.GetKind())
+		return nil, Invalidf("this program is a plugin of kind %s, and is configured as %s", o.kind, w.GetKind())
 	}
 	config := o.defaults
 	if err := configureJSON(w.GetJson(), &config); err != nil {

@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -26,6 +29,10 @@ const (
 	// stopTimeout is how long a plugin may take to leave once it is asked to.
 	stopTimeout = 2 * time.Second
 
+	// maxSocketDir leaves 27 bytes for the socket's name: the kernel takes no
+	// path of more than 107.
+	maxSocketDir = 80
+
 	defaultMessageLimit = 33 << 20 // bytes
 )
 
@@ -35,7 +42,7 @@ type Spec struct {
 	Path         string         // the program
 	Checksum     string         // its sha256 in hexadecimal; empty: not looked at
 	Config       map[string]any // settings that the plugin alone understands
-	SocketDir    string         // folder for its socket, at most 60 bytes long; empty: the system's
+	SocketDir    string         // folder for its socket, at most 80 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
 	Log          *slog.Logger   // where its log lines go; nil: slog's default
 }
@@ -44,6 +51,7 @@ type Spec struct {
 type Process[T any] struct {
 	Plugin T
 	cmd    *exec.Cmd
+	end    context.CancelFunc // kills the process and what it has started
 	client *plugin.Client
 	remote wire.PluginClient
 	alive  context.Context
@@ -75,7 +83,7 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 		config = []byte("{}")
 	}
 	p := &Process[T]{}
-	if err := p.launch(kind, s); err != nil {
+	if err := p.launch(ctx, kind, s); err != nil {
 		return nil, fmt.Errorf("start %s %q (%s): %w", kind, s.Name, s.Path, err)
 	}
 	raw, err := p.dispense(kind)
@@ -94,26 +102,48 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 }
 
 // launch starts the process and shakes hands with it.
-func (p *Process[T]) launch(kind string, s Spec) error {
+func (p *Process[T]) launch(ctx context.Context, kind string, s Spec) error {
 	secure, err := s.secure()
 	if err != nil {
 		return err
 	}
-	limit := s.MessageLimit
-	if limit == 0 {
-		limit = defaultMessageLimit
+	if len(s.SocketDir) > maxSocketDir {
+		return Invalidf("the folder for sockets, %s, must have a shorter name, of at most %d bytes", s.SocketDir, maxSocketDir)
 	}
+	p.command(s)
+	p.client = p.clientOf(kind, s, secure)
+	defer context.AfterFunc(ctx, p.end)()
+	if _, err := p.client.Start(); err != nil {
+		p.kill()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return explain(s, err)
+	}
+	go p.bury()
+	return nil
+}
+
+// command prepares the process, in a group of its own: the terminal's signals
+// are for the host, and what the plugin starts can be ended with it.
+func (p *Process[T]) command(s Spec) {
+	var life context.Context
+	life, p.end = context.WithCancel(context.Background())
+	p.cmd = exec.CommandContext(life, s.Path)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Cancel = p.killGroup
+	p.cmd.Env = []string{fmt.Sprintf("%s=%d", messageLimitEnv, s.limit())}
+	if s.SocketDir != "" {
+		p.cmd.Env = append(p.cmd.Env, socketDirEnv+"="+s.SocketDir)
+	}
+}
+
+func (p *Process[T]) clientOf(kind string, s Spec, secure *plugin.SecureConfig) *plugin.Client {
 	log := s.Log
 	if log == nil {
 		log = slog.Default()
 	}
-	p.cmd = exec.Command(s.Path)
-	p.cmd.Env = []string{fmt.Sprintf("%s=%d", messageLimitEnv, limit)}
-	if s.SocketDir != "" {
-		p.cmd.Env = append(p.cmd.Env, socketDirEnv+"="+s.SocketDir)
-	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal's signals are for the host
-	p.client = plugin.NewClient(&plugin.ClientConfig{
+	return plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		Cmd:              p.cmd,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
@@ -126,13 +156,15 @@ func (p *Process[T]) launch(kind string, s Spec) error {
 		SecureConfig:     secure,
 		SkipHostEnv:      true,
 		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(limit), grpc.MaxCallSendMsgSize(limit))},
+			grpc.MaxCallRecvMsgSize(s.limit()), grpc.MaxCallSendMsgSize(s.limit()))},
 	})
-	if _, err := p.client.Start(); err != nil {
-		p.kill()
-		return explain(s, err)
+}
+
+func (s Spec) limit() int {
+	if s.MessageLimit == 0 {
+		return defaultMessageLimit
 	}
-	return nil
+	return s.MessageLimit
 }
 
 // secure returns the checksum in the form that go-plugin checks. It serves for
@@ -150,17 +182,29 @@ func (s Spec) secure() (*plugin.SecureConfig, error) {
 
 // explain says what a failed start means, and whose it is to mend.
 func explain(s Spec, err error) error {
-	switch text := err.Error(); {
-	case strings.Contains(text, plugin.ErrChecksumsDoNotMatch.Error()):
+	text, _, _ := strings.Cut(err.Error(), "\n") // guesses about the cause follow
+	switch {
+	case errors.Is(err, plugin.ErrChecksumsDoNotMatch):
 		return Invalidf("the program's sha256 is not the configured checksum %s", s.Checksum)
-	case strings.Contains(text, "incompatible API version"):
-		return Invalidf("the plugin speaks another protocol than %d, which is the host's: %w", protocol, err)
-	case strings.Contains(text, "Unrecognized remote plugin message"):
+	case strings.HasPrefix(text, "error verifying checksum"):
+		return Invalidf("%w", err)
+	case notRunnable(err):
+		return Invalidf("it cannot be run: %w", err)
+	case strings.Contains(text, "API version") || strings.HasPrefix(text, "unsupported plugin protocol"):
+		return Invalidf("the plugin speaks another protocol than %d, which is the host's: %s", protocol, text)
+	case strings.HasPrefix(text, "Unrecognized remote plugin message"):
 		return fmt.Errorf("the program left or spoke before it said where it listens, "+
-			"as a plugin does: its log lines tell more: %w", err)
+			"as a plugin does: its log lines tell more: %s", text)
 	default:
 		return err
 	}
+}
+
+// notRunnable reports whether err says that a program is none, or not for this
+// user or machine.
+func notRunnable(err error) bool {
+	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) ||
+		errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 func (p *Process[T]) dispense(kind string) (link, error) {
@@ -208,9 +252,18 @@ func (p *Process[T]) kill() {
 	select {
 	case <-gone:
 	case <-time.After(stopTimeout):
-		if p.cmd.Process != nil {
-			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // its group: what it started goes too
-		}
+		p.end()
 		<-gone
 	}
 }
+
+// bury waits until the process has ended, and kills what it has started: that
+// may hold on to the pipes by whose end go-plugin tells that a process is dead.
+func (p *Process[T]) bury() {
+	err := p.cmd.Process.WithHandle(func(pidfd uintptr) { awaitEnd(int(pidfd)) })
+	if err == nil || errors.Is(err, os.ErrProcessDone) { // else the kernel has no such handles
+		_ = p.killGroup()
+	}
+}
+
+func (p *Process[T]) killGroup() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }

@@ -1,0 +1,410 @@
+package sdk_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fluxgate/sdk"
+)
+
+func TestStartRefuses(t *testing.T) {
+	write := func(mode os.FileMode, text string) string {
+		path := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	self := executable(t)
+	wrongSum := strings.Repeat("ab", sha256.Size)
+	tests := []struct {
+		name string
+		spec sdk.Spec
+		says []string
+	}{
+		{"no such program", sdk.Spec{Path: "/nowhere/plugin"}, []string{"/nowhere/plugin", "no such file"}},
+		{"no such program in PATH", sdk.Spec{Path: "no-such-plugin"}, []string{"no-such-plugin"}},
+		{"a text file", sdk.Spec{Path: write(0o755, "I am a text\n")}, []string{"exec format error"}},
+		{"an empty file", sdk.Spec{Path: write(0o755, "")}, []string{"exec format error"}},
+		{"a script of an interpreter that is missing", sdk.Spec{Path: write(0o755, "#!/nowhere/sh\n")}, []string{"no such file"}},
+		{"a folder", sdk.Spec{Path: t.TempDir()}, []string{"permission denied"}},
+		{"a file in a file", sdk.Spec{Path: write(0o644, "") + "/plugin"}, []string{"not a directory"}},
+		{"not executable", sdk.Spec{Path: write(0o644, "#!/bin/sh\n")}, []string{"permission denied"}},
+		{"another protocol", sdk.Spec{Path: trapNamed(t, "1|2|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 2"}},
+		{"another core protocol", sdk.Spec{Path: trapNamed(t, "2|1|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 2"}},
+		{"net/rpc", sdk.Spec{Path: trapNamed(t, "1|1|unix|_nowhere|netrpc")}, []string{"netrpc"}},
+		{"an input as sink", sdk.Spec{Path: trapNamed(t, "input")}, []string{"plugin of kind input", "configured as sink"}},
+		{"settings", sdk.Spec{Path: self, Config: map[string]any{"act": "refuse", "text": "beige"}}, []string{`"beige" is not to my taste`}},
+		{"an unknown setting", sdk.Spec{Path: self, Config: map[string]any{"tect": "x"}}, []string{`unknown setting "tect"`, `"text"`}},
+		{"what Validate refuses", sdk.Spec{Path: self, Config: map[string]any{"wait": "-1s"}}, []string{"wait -1s: must not be negative"}},
+		{"settings that are no JSON", sdk.Spec{Path: self, Config: map[string]any{"text": func() {}}}, []string{"settings of sink"}},
+		{"wrong checksum", sdk.Spec{Path: self, Checksum: wrongSum}, []string{wrongSum}},
+		{"no checksum", sdk.Spec{Path: self, Checksum: "abc"}, []string{`"abc"`, "64 digits"}},
+		{"checksum of a missing program", sdk.Spec{Path: "/nowhere/plugin", Checksum: wrongSum}, []string{"/nowhere/plugin"}},
+		{"a long name for sockets", sdk.Spec{Path: self, SocketDir: "/tmp/" + strings.Repeat("x", 100)}, []string{"/tmp/xxx", "shorter"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.spec.Name = "it"
+			if tt.spec.SocketDir == "" {
+				tt.spec.SocketDir = socketDir(t)
+			}
+			_, err := sdk.StartSink(t.Context(), tt.spec)
+			if !errors.Is(err, sdk.ErrInvalid) {
+				t.Fatalf("error %v does not wrap ErrInvalid", err)
+			}
+			for _, words := range append(tt.says, `sink "it"`) {
+				if !strings.Contains(err.Error(), words) {
+					t.Errorf("error %q does not say %q", err, words)
+				}
+			}
+		})
+	}
+}
+
+// What may pass must not look as if only a person could mend it.
+func TestStartFailsForNow(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, path string
+		config     map[string]any
+		says       string
+	}{
+		{"rubbish instead of a handshake", trapNamed(t, "hello|world"), nil, "hello|world"},
+		{"a handshake line with words for numbers", trapNamed(t, "one|1|unix|_nowhere|grpc"), nil, "one"},
+		{"a place where nobody listens", trapNamed(t, "1|1|unix|_nowhere|grpc"), nil, "/nowhere"},
+		{"no place", trapNamed(t, "1|1|carrier pigeon|_nowhere|grpc"), nil, "address type"},
+		{"standard output before the handshake", trapNamed(t, "speaks-early-on-stdout"), nil, poison},
+		{"left at once", trapNamed(t, "exits"), nil, "its log lines tell more"},
+		{"panic in open", executable(t), map[string]any{"act": "panic in open", "text": "oh"}, "panic: oh"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			start := time.Now()
+			_, err := sdk.StartSink(t.Context(), sdk.Spec{
+				Name: "it", Path: tt.path, Config: tt.config, SocketDir: socketDir(t), Log: slog.New(newBook()),
+			})
+			if err == nil || errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v, want one that may pass and says %q", err, tt.says)
+			}
+			if took := time.Since(start); took > sdk.StartTimeout/2 {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestWhatAPluginSaysBeforeItLeavesIsLogged(t *testing.T) {
+	log := newBook()
+	_, err := sdk.StartSink(t.Context(), sdk.Spec{Name: "it", Path: trapNamed(t, "exits"), SocketDir: socketDir(t), Log: slog.New(log)})
+	if err == nil {
+		t.Fatal("a program that left was started")
+	}
+	log.await(t, "there is no licence on this machine", 1)
+}
+
+func TestPluginThatNeverAnswersIsGivenUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes as long as a plugin may take to start")
+	}
+	t.Parallel()
+	var starts sync.WaitGroup
+	for name, spec := range map[string]sdk.Spec{
+		"handshake": {Path: trapNamed(t, "silent")},
+		"open":      {Path: executable(t), Config: map[string]any{"act": "hang in open"}},
+	} {
+		spec.Name, spec.SocketDir = "it", socketDir(t)
+		starts.Go(func() {
+			start := time.Now()
+			_, err := sdk.StartSink(t.Context(), spec)
+			if err == nil || errors.Is(err, sdk.ErrInvalid) {
+				t.Errorf("%s: error %v, want one that may pass", name, err)
+			}
+			if took := time.Since(start); took < sdk.StartTimeout || took > sdk.StartTimeout+5*time.Second {
+				t.Errorf("%s: given up after %v, want %v", name, took, sdk.StartTimeout)
+			}
+		})
+	}
+	starts.Wait()
+}
+
+func TestStartEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	for name, spec := range map[string]sdk.Spec{
+		"handshake": {Path: trapNamed(t, "silent")},
+		"open":      {Path: executable(t), Config: map[string]any{"act": "hang in open"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec.Name, spec.SocketDir = "it", socketDir(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if _, err := sdk.StartSink(ctx, spec); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v, want the context's", err)
+			}
+			if took := time.Since(start); took > sdk.StartTimeout/2 {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestChecksumServesForEveryStart(t *testing.T) {
+	self := executable(t)
+	text, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := sdk.Spec{Path: self, Checksum: fmt.Sprintf("%X", sha256.Sum256(text))}
+	for range 2 {
+		p, _ := startSink(t, spec)
+		if err := p.Plugin.Write(t.Context(), oneDatapoint); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestHostsEnvironmentStaysWithTheHost(t *testing.T) {
+	t.Setenv("FLUXGATE_REDIS__PASSWORD", "planted")
+	p, _ := startActor(t, map[string]any{"act": "environment"})
+	err := p.Plugin.Write(t.Context(), oneDatapoint)
+	if err == nil {
+		t.Fatal("the plugin did not tell its environment")
+	}
+	var names []string
+	for variable := range strings.SplitSeq(err.Error(), "\n") {
+		name, _, _ := strings.Cut(variable, "=")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	want := []string{
+		"PLUGIN_MAX_PORT", "PLUGIN_MESSAGE_LIMIT", "PLUGIN_MIN_PORT",
+		"PLUGIN_OF_FLUXGATE", "PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("the plugin's environment is %q, want %q", names, want)
+	}
+}
+
+func TestStoppedPluginDoesNotHangTheHost(t *testing.T) {
+	t.Parallel()
+	p, _ := startActor(t, nil)
+	gone := watch(t, p.Pid())
+	if err := syscall.Kill(p.Pid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	within(t, 2*time.Second, "a call of a stopped plugin", func() {
+		if err := p.Plugin.Write(ctx, oneDatapoint); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Write: error %v, want the deadline's", err)
+		}
+		if err := p.Check(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Check: error %v, want the deadline's", err)
+		}
+	})
+	within(t, 5*time.Second, "Stop of a stopped plugin", func() { _ = p.Stop(ctx) })
+	gone(t, 0)
+	<-p.Done()
+}
+
+func TestPluginThatDies(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, p *sdk.Process[sdk.Sink]){
+		"by itself":    func(t *testing.T, p *sdk.Process[sdk.Sink]) { _ = p.Plugin.Write(t.Context(), oneDatapoint) },
+		"by a SIGKILL": func(_ *testing.T, p *sdk.Process[sdk.Sink]) { _ = syscall.Kill(p.Pid(), syscall.SIGKILL) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := startActor(t, map[string]any{"act": "exit"})
+			end(t, p)
+			within(t, time.Second, "notice of the death", func() { <-p.Done() })
+			if err := p.Plugin.Write(t.Context(), oneDatapoint); !errors.Is(err, sdk.ErrUnavailable) {
+				t.Errorf("a call of a dead plugin: error %v", err)
+			}
+			within(t, time.Second, "Stop of a dead plugin", func() { _ = p.Stop(t.Context()) })
+		})
+	}
+}
+
+// A plugin's child holds on to the pipes by which the host would see that the
+// plugin has ended.
+func TestChildrenOfAPluginDieWithIt(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*sdk.Process[sdk.Sink]){
+		"when it is stopped": func(p *sdk.Process[sdk.Sink]) { _ = p.Stop(context.Background()) },
+		"when it dies":       func(p *sdk.Process[sdk.Sink]) { _ = syscall.Kill(p.Pid(), syscall.SIGKILL) },
+		"when it is stuck": func(p *sdk.Process[sdk.Sink]) {
+			_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			_ = p.Stop(ctx)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, log := startActor(t, map[string]any{"act": "child"})
+			if err := p.Plugin.Write(t.Context(), oneDatapoint); err != nil {
+				t.Fatal(err)
+			}
+			child := int(log.await(t, "child", 1)[0].attrs["pid"].(float64))
+			gone := watch(t, child)
+			end(p)
+			within(t, time.Second, "notice of the death", func() { <-p.Done() })
+			gone(t, time.Second)
+		})
+	}
+}
+
+func TestMessagesAreLimitedOnBothEnds(t *testing.T) {
+	const mebibyte = 1 << 20
+	tests := []struct {
+		name        string
+		limit       int
+		body, reply int
+		ok          bool
+	}{
+		{"more than gRPC allows", 0, 5 * mebibyte, 5 * mebibyte, true},
+		{"as much as a limit allows", 8 * mebibyte, 7 * mebibyte, 7 * mebibyte, true},
+		{"a request above the limit", mebibyte, 2 * mebibyte, 0, false},
+		{"an answer above the limit", mebibyte, 0, 2 * mebibyte, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, _ := startEcho(t, tt.limit)
+			within(t, deadline, "the call", func() {
+				s, err := p.Plugin.Decode(t.Context(), sdk.Request{
+					Body: make([]byte, tt.body), Header: map[string][]string{"X-Reply-Bytes": {fmt.Sprint(tt.reply)}},
+				})
+				if (err == nil) != tt.ok {
+					t.Fatalf("error %v", err)
+				}
+				if tt.ok && (s.Invalid != fmt.Sprint(tt.body) || len(s.Reply.Body) != tt.reply) {
+					t.Errorf("the plugin read %s bytes and sent %d, want %d and %d", s.Invalid, len(s.Reply.Body), tt.body, tt.reply)
+				}
+			})
+			if _, err := p.Plugin.Decode(t.Context(), sdk.Request{}); err != nil {
+				t.Errorf("the call after it: %v", err)
+			}
+		})
+	}
+}
+
+func TestStartsLeaveNothingBehind(t *testing.T) {
+	cycle := func() {
+		p, _ := startActor(t, nil)
+		if err := p.Plugin.Write(t.Context(), oneDatapoint); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle() // what is made once
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	for range 20 {
+		cycle()
+	}
+	for end := time.Now().Add(deadline); runtime.NumGoroutine() > goroutines || openFiles(t) > files; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines and %d files after 20 starts, %d and %d before:\n%s", runtime.NumGoroutine(), openFiles(t),
+				goroutines, files, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestStopLeavesNoSocket(t *testing.T) {
+	p, sockets := startEcho(t, 0)
+	if entries, _ := os.ReadDir(sockets); len(entries) != 1 {
+		t.Fatalf("sockets of a running plugin: %v", entries)
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(sockets); len(entries) != 0 || err != nil {
+		t.Errorf("in the folder, which is still the host's: %v, %v", entries, err)
+	}
+}
+
+func TestPluginCalledWithoutAHost(t *testing.T) {
+	cmd := exec.Command(trapNamed(t, "sink"))
+	cmd.Env = []string{}
+	out, err := cmd.CombinedOutput()
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("it left with %v, want exit code 1", err)
+	}
+	if want := "trap-sink is a plugin of Fluxgate, of kind sink: fluxgate starts it when its configuration names it\n"; string(out) != want {
+		t.Errorf("it said %q, want %q", out, want)
+	}
+}
+
+// watch returns what waits for the end of a process.
+func watch(t *testing.T, pid int) (gone func(t *testing.T, limit time.Duration)) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatalf("process %d: %v", pid, err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return func(t *testing.T, limit time.Duration) {
+		t.Helper()
+		if n, err := poll(fd, limit); n == 0 || err != nil {
+			t.Errorf("process %d has not ended after %v: %v", pid, limit, err)
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+	}
+}
+
+// poll is unix.Poll of one file, whatever signals come.
+func poll(fd int, limit time.Duration) (n int, err error) {
+	end := time.Now().Add(limit)
+	for {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(0, time.Until(end))/time.Millisecond))
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// within runs do and fails the test if it takes longer than limit.
+func within(t *testing.T, limit time.Duration, what string, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+		t.Errorf("%s: not done after %v", what, limit)
+		select {
+		case <-done:
+		case <-time.After(deadline):
+			t.Fatalf("%s: hangs", what)
+		}
+	}
+}
