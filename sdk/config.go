@@ -134,12 +134,16 @@ func hint(path, name string, fields map[string]reflect.Type) string {
 		return ": there are no settings here"
 	}
 	known := slices.Sorted(maps.Keys(fields))
-	nearest := slices.MinFunc(known, func(a, b string) int { return distance(a, name) - distance(b, name) })
-	return fmt.Sprintf(": did you mean %q?", path+nearest)
+	return fmt.Sprintf(": did you mean %q?", path+Nearest(name, known))
 }
 
-// distance returns how many letters must be added, left out or changed to make
-// b of a.
+// Nearest returns the one of known, which is not empty, that a mistyped name was
+// probably meant to be. Of several as near it is the first.
+func Nearest(name string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int { return distance(a, name) - distance(b, name) })
+}
+
+// distance returns how many letters must be added or left out to make b of a.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -149,12 +153,11 @@ func distance(a, b string) int {
 		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
+			next := min(row[j], row[j+1]) + 1
+			if a[i] == b[j] {
+				next = diagonal
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+			diagonal, row[j+1] = row[j+1], next
 		}
 	}
 	return row[len(b)]

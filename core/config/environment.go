@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"fluxgate/sdk"
 )
 
 const variablePrefix = "FLUXGATE_"
@@ -142,7 +144,7 @@ func nearest(variable string, words []string) string {
 	if len(within) > 0 {
 		all = within // it names a section
 	}
-	return slices.MinFunc(all, func(a, b string) int { return distance(a, given) - distance(b, given) })
+	return sdk.Nearest(given, all)
 }
 
 // known returns the variables of all settings in type t, in order. Name stands
@@ -172,24 +174,4 @@ func fields(t reflect.Type) map[string]reflect.Type {
 		settings[t.Field(i).Tag.Get("koanf")] = t.Field(i).Type
 	}
 	return settings
-}
-
-// distance returns how many letters must be added or left out to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			next := min(row[j], row[j+1]) + 1
-			if a[i] == b[j] {
-				next = diagonal
-			}
-			diagonal, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }
