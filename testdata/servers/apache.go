@@ -69,6 +69,12 @@ func Apache(t testing.TB, vhost string) *ApacheServer {
 		ready: func() error { return reach(a.address) },
 	}
 	t.Cleanup(a.end)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logged := a.Logged(t)
+			t.Logf("logs of the vhost:\n%s", logged[max(0, len(logged)-maxLogShown):])
+		}
+	})
 	a.Start()
 	return a
 }
@@ -88,7 +94,7 @@ func (a *ApacheServer) Client(t testing.TB) *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// Logged returns all that Apache has logged so far: what it printed, and the
+// Logged returns all that Apache has logged so far: what it printed, then the
 // logs of the vhost. A request is logged after its answer.
 func (a *ApacheServer) Logged(t testing.TB) string {
 	t.Helper()
