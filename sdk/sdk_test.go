@@ -63,6 +63,10 @@ func trap(act string) {
 	case "exits":
 		fmt.Fprintln(os.Stderr, "there is no licence on this machine")
 		os.Exit(3)
+	case "leaves-a-child":
+		if err := (actor{stderr: os.Stderr}).beget(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 	case "silent":
 		awaitOrphanhood(host)
 	case "host":
