@@ -260,7 +260,11 @@ func TestInflightIsExact(t *testing.T) {
 
 func TestInflightReached(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
-	door := newTestDoor(func(context.Context, sdk.Request) (flow.Answer, error) {
+	door := newTestDoor(func(_ context.Context, r sdk.Request) (flow.Answer, error) {
+		if r.Header.Get("X-It") == "second" {
+			t.Error("the second came to the road")
+			return stored, nil
+		}
 		inside <- struct{}{}
 		<-leave
 		return stored, nil
@@ -273,7 +277,9 @@ func TestInflightReached(t *testing.T) {
 	}()
 	<-inside
 	w := httptest.NewRecorder()
-	door.ServeHTTP(w, post(strings.NewReader(strings.Repeat("x", 1000)), "")) // would hang if it came to the road
+	second := post(strings.NewReader(strings.Repeat("x", 1000)), "")
+	second.Header.Set("X-It", "second")
+	door.ServeHTTP(w, second)
 	const busy = `{"code": 503, "message": "too many requests are being worked on, send it again later"}`
 	if w.Code != 503 || w.Body.String() != busy || w.Header().Get("Retry-After") != "5" {
 		t.Errorf("the second was answered %d %s, retry after %q", w.Code, w.Body, w.Header().Get("Retry-After"))
@@ -311,6 +317,7 @@ func TestInflightCounts(t *testing.T) {
 		{name: "unpacked, all of it", body: pack(t, make([]byte, 1000)), limit: head + 999, status: 503},
 		{name: "unpacked, fits", body: pack(t, make([]byte, 1000)), limit: head + 1000, status: 204},
 		{name: "packed and unpacked do not add up", body: pack(t, random), limit: head + len(pack(t, random)), status: 204},
+		{name: "cut gzip counts once", body: pack(t, make([]byte, 1000))[:27], limit: head + 1000, status: 204},
 		{name: "not gzip counts once", body: random, limit: head + 600, status: 204},
 		{name: "not gzip counts", body: random, limit: head + 599, status: 503},
 		{name: "header", header: strings.Repeat("x", 100), limit: head + len("Key") + 99, status: 503},

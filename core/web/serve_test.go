@@ -473,23 +473,30 @@ func TestBodyInTimeHasTimeBehindIt(t *testing.T) {
 	})
 }
 
-func TestSenderWhoLeavesCancels(t *testing.T) {
+// TestSenderWhoSendsNoMore closes the sending side alone, as netcat does.
+func TestSenderWhoSendsNoMore(t *testing.T) {
 	inside := make(chan struct{})
-	left := make(chan error)
-	inBubble(t, func(ctx context.Context, _ sdk.Request) (flow.Answer, error) {
+	leave := make(chan struct{})
+	address := serve(t, newTestDoor(func(ctx context.Context, _ sdk.Request) (flow.Answer, error) {
 		close(inside)
-		<-ctx.Done()
-		left <- ctx.Err()
-		return flow.Answer{}, ctx.Err()
-	}, func(t *testing.T, dial func() client, _ func() error) {
-		c := dial()
-		c.send(getHead + "\r\n")
-		<-inside
-		c.Close()
-		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("the request ended with %v", err)
+		select {
+		case <-leave:
+			return stored, nil
+		case <-ctx.Done():
+			return flow.Answer{}, ctx.Err()
 		}
-	})
+	}, ample))
+	c := dial(t, address)
+	c.send(getHead + "\r\n")
+	<-inside
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	// The server notices in its own time; nothing tells when it has.
+	time.AfterFunc(100*time.Millisecond, func() { close(leave) })
+	if got := c.answer("GET"); got.StatusCode != 204 {
+		t.Errorf("answered %d %s", got.StatusCode, got.body)
+	}
 }
 
 func TestEndDoesNotWaitForSlowSenders(t *testing.T) {

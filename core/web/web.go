@@ -135,7 +135,7 @@ func notFound(w http.ResponseWriter, _ *http.Request) { writeTitle(w, http.Statu
 // submit serves one route of an input.
 func (d *Door) submit(in sdk.Input, route string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer, err := d.accept(w, r, in, route)
+		answer, err := d.accept(r, in, route)
 		if err != nil {
 			answer = refusal(err)
 		}
@@ -147,14 +147,16 @@ func (d *Door) submit(in sdk.Input, route string) http.HandlerFunc {
 	}
 }
 
-func (d *Door) accept(w http.ResponseWriter, r *http.Request, in sdk.Input, route string) (flow.Answer, error) {
+// accept works on a request that has arrived whole to its end. The sender may be
+// gone, or may only have said that nothing more comes: net/http cancels for both.
+func (d *Door) accept(r *http.Request, in sdk.Input, route string) (flow.Answer, error) {
 	held := d.budget.hold()
 	defer held.release()
-	body, err := d.read(w, r, held)
+	body, err := d.read(r, held)
 	if err != nil {
 		return flow.Answer{}, err
 	}
-	return d.road.Accept(r.Context(), in, sdk.Request{
+	return d.road.Accept(context.WithoutCancel(r.Context()), in, sdk.Request{
 		Route: route, Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body,
 	})
 }
