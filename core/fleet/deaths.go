@@ -6,7 +6,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// A plugin that died crashLimit times within crashWindow is failing.
+// A plugin that died crashLimit times within crashWindow is failing. Where the
+// delays do not let it die so often, it is enough that it never lived that long
+// between.
 const (
 	crashLimit  = 10
 	crashWindow = time.Minute
@@ -16,6 +18,7 @@ const (
 type deaths struct {
 	atOnce bool
 	times  []time.Time // within crashWindow of the last
+	streak int         // since it has last lived for crashWindow
 	wait   backoff.ExponentialBackOff
 }
 
@@ -33,11 +36,15 @@ func (d *deaths) add(now time.Time) {
 	}
 	if len(d.times) == 0 {
 		d.wait.Reset()
+		d.streak = 0
 	}
+	d.streak++
 	d.times = append(d.times, now)
 }
 
-func (d *deaths) failing() bool { return len(d.times) >= crashLimit }
+func (d *deaths) failing() bool {
+	return len(d.times) >= crashLimit || !d.atOnce && d.streak >= crashLimit
+}
 
 func (d *deaths) delay() time.Duration {
 	if d.atOnce && !d.failing() {

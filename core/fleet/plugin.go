@@ -102,7 +102,7 @@ func (p *plugin[T]) try(ctx context.Context, connect bool) error {
 func (p *plugin[T]) keep(ctx context.Context) {
 	deaths := newDeaths(p.atOnce)
 	for ctx.Err() == nil {
-		if err := p.live(ctx); err != nil {
+		if err := p.live(ctx); err != nil && ctx.Err() == nil {
 			deaths.add(time.Now())
 			p.report(err, deaths)
 			select {
@@ -137,7 +137,7 @@ func (p *plugin[T]) live(ctx context.Context) error {
 
 func (p *plugin[T]) report(err error, d *deaths) {
 	if d.failing() {
-		slog.Error("plugin is failing", "plugin", p.spec.Name, "deaths", len(d.times), "err", err)
+		slog.Error("plugin is failing", "plugin", p.spec.Name, "deaths", d.streak, "err", err)
 		return
 	}
 	slog.Warn("plugin is not running, it is started again", "plugin", p.spec.Name, "err", err)
@@ -169,9 +169,7 @@ func (p *plugin[T]) current() *sdk.Process[T] {
 
 // running returns the process, waiting a little for one that is being started.
 func (p *plugin[T]) running(ctx context.Context) (*sdk.Process[T], error) {
-	p.mu.Lock()
-	process, opened := p.process, p.opened
-	p.mu.Unlock()
+	process, opened := p.living()
 	if process != nil {
 		return process, nil
 	}
@@ -179,11 +177,31 @@ func (p *plugin[T]) running(ctx context.Context) (*sdk.Process[T], error) {
 	defer timer.Stop()
 	select {
 	case <-opened:
-		if process := p.current(); process != nil {
+		if process, _ := p.living(); process != nil {
 			return process, nil
 		}
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return nil, sdk.Unavailablef("plugin %q is not running", p.spec.Name)
+}
+
+// living returns the process unless it has ended, and what is closed when the
+// next one is open.
+func (p *plugin[T]) living() (process *sdk.Process[T], opened <-chan struct{}) {
+	if process := p.current(); process != nil && ended(process) {
+		p.lose(process)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.process, p.opened
+}
+
+func ended[T any](process *sdk.Process[T]) bool {
+	select {
+	case <-process.Done():
+		return true
+	default:
+		return false
+	}
 }

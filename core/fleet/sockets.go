@@ -49,10 +49,11 @@ func sweepSockets() {
 	}
 }
 
-// lockFolder returns the locked folder, or nil if it is gone, another's or
-// locked already. The lock ends when the file is closed, or the process ends.
+// lockFolder returns the locked folder, or nil if it is gone, another's, no
+// folder or locked already. The lock ends when the file is closed, or the
+// process ends.
 func lockFolder(path string) *os.File {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil
 	}
