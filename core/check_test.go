@@ -36,7 +36,7 @@ func TestCheckNamesEachFault(t *testing.T) {
 		{name: "no such plugin", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pikle}}\n", says: []string{`"carbon"`, `"fluxgate-sink-pikle"`, "put it there"}},
 		{name: "not executable", yaml: fmt.Sprintf("sinks: {carbon: {plugin: %q}}\n", text), says: []string{text, "chmod +x"}},
 		{name: "no plugin", yaml: fmt.Sprintf("sinks: {carbon: {plugin: %q}}\n", script), says: []string{`"carbon"`, script}},
-		{name: "a plugin of another kind", yaml: "sinks: {carbon: {plugin: fluxgate-input-flux}}\n", says: []string{`"carbon"`, "input plugin"}},
+		{name: "a plugin of another kind", yaml: "sinks: {carbon: {plugin: fluxgate-input-flux}}\n", says: []string{`"carbon"`, "kind input"}},
 		{name: "another checksum", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pickle, checksum: " + strings.Repeat("ab", 32) + "}}\n",
 			says: []string{`"carbon"`, "checksum"}},
 		{name: "several at once", yaml: "inputs: {flux: {plugin: nowhere, routes: [GET /x]}}\nsinks: {carbon: {plugin: nothing}}\n",

@@ -50,8 +50,8 @@ func (d *Delivery) Run(ctx context.Context) {
 // Send puts b at the end of every lane. The function that it returns waits
 // until every required sink has taken b, and returns nil, or an error that names
 // the sinks that have not: it wraps [sdk.ErrInvalid] when one of them never
-// will, else [sdk.ErrUnavailable]. It waits for at most the write under way and
-// the one that b is part of, each bounded by [WriteTimeout].
+// will, else [sdk.ErrUnavailable]. It waits for at most 40 seconds: for the turn
+// under way and the one that b is part of.
 func (d *Delivery) Send(b sdk.Batch) (taken func() error) {
 	if len(b) == 0 {
 		return func() error { return nil }

@@ -12,8 +12,14 @@ import (
 	"fluxgate/sdk"
 )
 
-// WriteTimeout is how long a sink may take over one batch.
-const WriteTimeout = 10 * time.Second
+const (
+	// WriteTimeout is how long a sink may take over one batch.
+	WriteTimeout = 10 * time.Second
+
+	// turnTimeout is how long the lane works on what it has taken from its
+	// queue: batch by batch, and once more request by request if it is refused.
+	turnTimeout = 20 * time.Second
+)
 
 // What a sink is sent at once.
 const (
@@ -70,8 +76,7 @@ func (l *lane) run(ctx context.Context) {
 	for {
 		select {
 		case <-l.wake:
-			for parcels := l.next(); len(parcels) > 0 && ctx.Err() == nil; parcels = l.next() {
-				l.deliver(ctx, parcels)
+			for ctx.Err() == nil && l.turn(ctx) {
 			}
 		case <-ctx.Done():
 			l.stop()
@@ -102,25 +107,50 @@ func (l *lane) next() []*parcel {
 	return parcels
 }
 
+// turn delivers the next batch, and reports whether there was one. When the
+// sink is unavailable, all that waits for it is answered so too: it would have
+// to wait for as long again, and nothing of it is stored.
+func (l *lane) turn(ctx context.Context) bool {
+	parcels := l.next()
+	if len(parcels) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	if err := l.deliver(ctx, parcels); errors.Is(err, sdk.ErrUnavailable) {
+		l.answerAll(err)
+	}
+	clear(parcels) // the queue's memory holds on to them
+	return true
+}
+
 func (l *lane) stop() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.stopped = true
+	l.mu.Unlock()
+	l.answerAll(errStopping)
+}
+
+// answerAll empties the queue.
+func (l *lane) answerAll(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, p := range l.queue {
-		l.finish(p, errStopping)
+		l.finish(p, err)
 	}
-	l.queue = nil
+	l.queue, l.waiting = nil, 0
 }
 
 // deliver writes parcels as one batch. One that is refused is written again
-// parcel by parcel, so that each gets the answer of its own.
-func (l *lane) deliver(ctx context.Context, parcels []*parcel) {
+// parcel by parcel, so that each gets the answer of its own. It returns the last
+// error.
+func (l *lane) deliver(ctx context.Context, parcels []*parcel) error {
 	err := l.write(ctx, together(parcels))
 	if len(parcels) == 1 || !errors.Is(err, sdk.ErrInvalid) {
 		for _, p := range parcels {
 			l.finish(p, err)
 		}
-		return
+		return err
 	}
 	err = nil
 	for _, p := range parcels {
@@ -129,6 +159,7 @@ func (l *lane) deliver(ctx context.Context, parcels []*parcel) {
 		}
 		l.finish(p, err)
 	}
+	return err
 }
 
 // together returns the datapoints of parcels in their order.
@@ -147,14 +178,13 @@ func together(parcels []*parcel) sdk.Batch {
 	return b
 }
 
-// write passes b to the sink, in pieces if it is out of bounds. Every error but
-// a refusal comes back as [sdk.ErrUnavailable].
+// write passes b to the sink, in pieces if it is out of bounds; when a later
+// piece is refused the sink has the earlier ones. Every error but a refusal
+// comes back as [sdk.ErrUnavailable].
 func (l *lane) write(ctx context.Context, b sdk.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, WriteTimeout)
-	defer cancel()
 	for len(b) > 0 {
 		n := piece(b)
-		err := l.sink.Write(ctx, b[:n])
+		err := l.writePiece(ctx, b[:n])
 		l.note(err, n)
 		if err != nil && !errors.Is(err, sdk.ErrInvalid) {
 			return sdk.Unavailablef("%w", err)
@@ -165,6 +195,12 @@ func (l *lane) write(ctx context.Context, b sdk.Batch) error {
 		b = b[n:]
 	}
 	return nil
+}
+
+func (l *lane) writePiece(ctx context.Context, b sdk.Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, WriteTimeout)
+	defer cancel()
+	return l.sink.Write(ctx, b)
 }
 
 // note logs when the sink begins to fail and when it is well again.

@@ -36,7 +36,7 @@ type Ledger interface {
 	// what became of them. That returns its argument, or the failure of another
 	// request on which the judgement relied; after an error the datapoints are
 	// fresh again.
-	Look(ctx context.Context, b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error)
+	Look(b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error)
 	// Beat notes a sign of life, behind whatever is under way.
 	Beat(name string)
 }
@@ -48,8 +48,9 @@ type Sinks interface {
 	Send(b sdk.Batch) (taken func() error)
 }
 
-// beatListen is the sign of life that a health check gives.
-const beatListen = "flux.listen"
+// BeatListen is the sign of life that a health check gives, for which Skyline's
+// thunder looks.
+const BeatListen = "flux.listen"
 
 // An Answer is what the sender is told.
 type Answer struct {
@@ -82,15 +83,15 @@ func (f *Flow) Accept(ctx context.Context, in sdk.Input, r sdk.Request) (Answer,
 	if s.DryRun {
 		return dryRun(s, prefix), nil
 	}
-	if err := f.store(ctx, s); err != nil {
+	if err := f.store(s); err != nil {
 		return Answer{}, f.Books.refuse(s, err)
 	}
 	return Answer{Status: http.StatusNoContent}, nil
 }
 
 // store sends what is fresh on its way, and waits until it is taken.
-func (f *Flow) store(ctx context.Context, s sdk.Submission) error {
-	judge := f.Ledger.Look(ctx, s.Batch)
+func (f *Flow) store(s sdk.Submission) error {
+	judge := f.Ledger.Look(s.Batch)
 	f.door.Lock()
 	fresh, settle := judge()
 	taken := f.Sinks.Send(slices.Concat(fresh, s.Backfill))
@@ -114,7 +115,7 @@ func (f *Flow) reply(r *sdk.Reply) (Answer, error) {
 		return Answer{}, errors.New("the input replied with a status that is none")
 	}
 	if r.Status == http.StatusOK {
-		f.Ledger.Beat(beatListen)
+		f.Ledger.Beat(BeatListen)
 	}
 	return Answer{r.Status, r.Body}, nil
 }

@@ -25,7 +25,7 @@ type memory struct {
 	fault  error // of the sinks
 }
 
-func (m *memory) Look(_ context.Context, b sdk.Batch) func() (sdk.Batch, func(error) error) {
+func (m *memory) Look(b sdk.Batch) func() (sdk.Batch, func(error) error) {
 	return func() (fresh sdk.Batch, _ func(error) error) {
 		for _, d := range b {
 			if d.Timestamp > m.last[d.Metric] {

@@ -24,9 +24,11 @@ type admitted struct {
 func (k *Keys) Add(key, prefix string) error {
 	a := admitted{sha256.Sum256([]byte(key)), prefix}
 	if digits, ok := strings.CutPrefix(key, "sha256:"); ok {
-		if n, err := hex.Decode(a.digest[:], []byte(digits)); err != nil || n != sha256.Size {
+		digest, err := hex.DecodeString(digits)
+		if err != nil || len(digest) != sha256.Size {
 			return errors.New("a digest of a key is 64 hexadecimal digits")
 		}
+		a.digest = [sha256.Size]byte(digest)
 	}
 	*k = append(*k, a)
 	return nil

@@ -27,12 +27,12 @@ const (
 func (f *Flow) validate(s sdk.Submission, prefix string, several bool) error {
 	now := f.Now().Unix()
 	for i := range s.Batch {
-		if err := f.judge(&s.Batch[i], prefix, several, f.Window.refuse(s.Batch[i].Timestamp, now)); err != nil {
+		if err := canonize(&s.Batch[i], prefix, several, f.Window.refuse(s.Batch[i].Timestamp, now)); err != nil {
 			return err
 		}
 	}
 	for i := range s.Backfill {
-		if err := f.judge(&s.Backfill[i], prefix, several, refuseBackfill(s.Backfill[i].Timestamp)); err != nil {
+		if err := canonize(&s.Backfill[i], prefix, several, refuseBackfill(s.Backfill[i].Timestamp)); err != nil {
 			return err
 		}
 	}
@@ -42,13 +42,16 @@ func (f *Flow) validate(s sdk.Submission, prefix string, several bool) error {
 	return nil
 }
 
-// judge checks the name, the timestamp, whose fault is given, and the value of
-// one datapoint, in this order.
-func (f *Flow) judge(d *sdk.Datapoint, prefix string, several bool, fault error) error {
+// maxQuoted is how much of a refused name is told, in bytes.
+const maxQuoted = 1024
+
+// canonize checks the name, the timestamp, whose fault is given, and the value
+// of one datapoint, in this order, and gives it its canonical name.
+func canonize(d *sdk.Datapoint, prefix string, several bool, fault error) error {
 	name, err := Canonical(d.Metric, prefix)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("invalid metric - %s - %w", d.Metric, err)
+		err = fmt.Errorf("invalid metric - %s - %w", quoted(d.Metric), err)
 	case fault == errBackfill && !several:
 		err = errors.New("invalid timestamp") // all that Flux says of one
 	case fault != nil:
@@ -60,9 +63,16 @@ func (f *Flow) judge(d *sdk.Datapoint, prefix string, several bool, fault error)
 		return nil
 	}
 	if several {
-		err = fmt.Errorf("%w - {'metric': %q, 'timestamp': %d, 'value': %v}", err, d.Metric, d.Timestamp, d.Value)
+		err = fmt.Errorf("%w - {'metric': %q, 'timestamp': %d, 'value': %v}", err, quoted(d.Metric), d.Timestamp, d.Value)
 	}
 	return sdk.Invalidf("%w", err)
+}
+
+func quoted(name string) string {
+	if len(name) > maxQuoted {
+		return name[:maxQuoted] + "..."
+	}
+	return name
 }
 
 // refuse returns why a timestamp is refused, or nil.

@@ -74,9 +74,6 @@ func (e *Embedded) Record(_ context.Context, b sdk.Batch, ahead int64) error {
 // Beat implements [Store]: nobody watches an embedded ledger.
 func (e *Embedded) Beat(context.Context, string, time.Time) error { return nil }
 
-// Check implements [Store].
-func (e *Embedded) Check(context.Context) error { return nil }
-
 // Close implements [Store].
 func (e *Embedded) Close() error { return e.db.Close() }
 

@@ -17,7 +17,8 @@ import (
 // A Store keeps the newest datapoint of each metric. Every call obeys its
 // context's deadline.
 type Store interface {
-	// Last returns the newest timestamp of each metric, 0 where there is none.
+	// Last returns the newest timestamp of each metric, 0 where there is none. It
+	// is asked for at most 1,000.
 	Last(ctx context.Context, metrics []string) ([]int64, error)
 	// Record enters the datapoints of b, which names each metric once. An entry
 	// never moves back, except one newer than ahead, which is not believed.
@@ -25,15 +26,16 @@ type Store interface {
 	Record(ctx context.Context, b sdk.Batch, ahead int64) error
 	// Beat sets the entry called name to now, for two minutes.
 	Beat(ctx context.Context, name string, now time.Time) error
-	// Check reports whether the store can be reached.
-	Check(ctx context.Context) error
 	Close() error
 }
 
 const (
-	// lookTimeout is how long a request waits for the store. Without an answer
-	// its datapoints pass unchecked: a late duplicate is harmless.
+	// lookTimeout is how long a round trip to the store may take. Without an
+	// answer datapoints pass unchecked: a late duplicate is harmless.
 	lookTimeout = 50 * time.Millisecond
+
+	// pieceLimit is how many metrics are read, or recorded, in one round trip.
+	pieceLimit = 1000
 
 	// recordTimeout bounds one flush, which nobody waits for.
 	recordTimeout = 2 * time.Second
@@ -54,6 +56,8 @@ type Ledger struct {
 	rounds  rounds
 	leaving []departure // to be forgotten, oldest first
 	wake    chan struct{}
+
+	failing bool // of Run alone: the last flush failed
 
 	unchecked, failed, absurd prometheus.Counter
 }
@@ -90,15 +94,16 @@ func New(store Store, maxAhead time.Duration, metrics prometheus.Registerer) *Le
 	}
 }
 
-// Look fetches what is recorded of b's metrics, together with other requests,
-// for at most 50 ms. The function that it returns judges b, and must be called:
+// Look fetches what is recorded of b's metrics, together with other requests. A
+// store that does not answer a round trip within 50 ms is left alone for a
+// second, and b is judged without it. The function that it returns judges b, and must be called:
 // it returns the datapoints that are fresh, in their order, and from then on
 // they count as accepted. Its second result must be called once with what
 // became of them: nil keeps them, and they are recorded soon; any error
 // releases them, so that the same datapoints are fresh again. It returns that
 // error, or the one of a request under way on which the judgement relied, for
 // which it waits.
-func (l *Ledger) Look(ctx context.Context, b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error) {
+func (l *Ledger) Look(b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error) {
 	if len(b) == 0 {
 		return func() (sdk.Batch, func(error) error) { return nil, func(err error) error { return err } }
 	}
@@ -109,7 +114,7 @@ func (l *Ledger) Look(ctx context.Context, b sdk.Batch) func() (fresh sdk.Batch,
 	for i := range b {
 		metrics[i] = b[i].Metric
 	}
-	last, err := l.lookups.last(ctx, metrics)
+	last, err := l.lookups.last(metrics)
 	if err != nil {
 		l.unchecked.Add(float64(len(b)))
 		last = make([]int64, len(b))
@@ -222,6 +227,3 @@ func (l *Ledger) rouse() {
 	default:
 	}
 }
-
-// Check reports whether the store can be reached.
-func (l *Ledger) Check(ctx context.Context) error { return l.store.Check(ctx) }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 	"testing"
@@ -88,8 +89,7 @@ func (m *memory) Beat(ctx context.Context, name string, now time.Time) error {
 	return nil
 }
 
-func (m *memory) Check(context.Context) error { return nil }
-func (m *memory) Close() error                { return nil }
+func (m *memory) Close() error { return nil }
 
 func (m *memory) set(change func(*memory)) {
 	m.mu.Lock()
@@ -125,7 +125,7 @@ func points(metric string, timestamps ...int64) (b sdk.Batch) {
 // accept judges b and keeps what is fresh; it returns the timestamps of that.
 func accept(t *testing.T, l *Ledger, b sdk.Batch) (fresh []int64) {
 	t.Helper()
-	got, settle := l.Look(t.Context(), b)()
+	got, settle := l.Look(b)()
 	if err := settle(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestWhatIsReleasedIsFreshAgain(t *testing.T) {
 	l, _ := newTestLedger()
 	failed := errors.New("carbon is down")
 	accept(t, l, points("a", now-60))
-	_, settle := l.Look(t.Context(), points("a", now))()
+	_, settle := l.Look(points("a", now))()
 	if err := settle(failed); err != failed {
 		t.Errorf("settle returned %v, want the error it was given", err)
 	}
@@ -185,8 +185,8 @@ func TestJudgementSharesTheFateOfWhatItReliedOn(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l, _ := newTestLedger()
-			_, first := l.Look(t.Context(), points("a", now))()
-			_, second := l.Look(t.Context(), points("a", tt.timestamp))()
+			_, first := l.Look(points("a", now))()
+			_, second := l.Look(points("a", tt.timestamp))()
 			result := make(chan error, 1)
 			go func() { result <- second(nil) }()
 			synctest.Wait()
@@ -244,7 +244,7 @@ func TestRequestsPassUncheckedWithoutTheStore(t *testing.T) {
 			if fresh := accept(t, l, points("a", now)); len(fresh) != 0 {
 				t.Errorf("%s: what was just accepted is fresh again", name)
 			}
-			if took := time.Since(began); took > lookTimeout {
+			if took := time.Since(began); took > lookTimeout { // of both together
 				t.Errorf("%s: the second request waited for a store that was known to be away", name)
 			}
 			if got := testutil.ToFloat64(l.unchecked); got != 3 {
@@ -287,7 +287,7 @@ func TestNothingIsKeptOnceTheStoreKnows(t *testing.T) {
 		l, m := newTestLedger()
 		defer running(l)()
 		accept(t, l, points("a", now))
-		_, settle := l.Look(t.Context(), points("a", now+1))()
+		_, settle := l.Look(points("a", now+1))()
 		if err := settle(errDown); err == nil {
 			t.Error("a failure was not passed on")
 		}
@@ -307,7 +307,7 @@ func TestJudgementAfterAFlushThatTheLookupMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newTestLedger()
 		defer running(l)()
-		judge := l.Look(t.Context(), points("a", now))
+		judge := l.Look(points("a", now))
 		accept(t, l, points("a", now))
 		time.Sleep(time.Second)
 		fresh, settle := judge()
@@ -337,15 +337,70 @@ func TestEndOfRunRecordsWhatIsLeft(t *testing.T) {
 		stop := running(l)
 		synctest.Wait()
 		accept(t, l, points("a", now))
-		l.Beat(BeatListen)
+		l.Beat("flux.listen")
 		stop()
 		if m.entries["a"] != now {
 			t.Error("what was kept last is not recorded")
 		}
-		for _, name := range []string{BeatListen, BeatWorker} {
+		for _, name := range []string{"flux.listen", BeatWorker} {
 			if m.beats[name].Unix() != now {
 				t.Errorf("%s was set to %v", name, m.beats[name])
 			}
+		}
+	})
+}
+
+func TestSignOfLifeUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		l.now = time.Now
+		m.slow = 20 * time.Millisecond
+		stop := running(l)
+		began := time.Now()
+		for i := range 6_000 {
+			accept(t, l, points("a", now+int64(i)))
+			time.Sleep(10 * time.Millisecond)
+		}
+		m.mu.Lock()
+		age, records, took := time.Since(m.beats[BeatWorker]), m.records, time.Since(began)
+		m.mu.Unlock()
+		if age > 61*time.Second {
+			t.Errorf("the last sign of life is %v old: it expires after two minutes", age)
+		}
+		if most := int(took / flushPause); took < 2*time.Minute || records > most {
+			t.Errorf("recorded %d times in %v, at most %d are meant", records, took, most)
+		}
+		stop()
+	})
+}
+
+func TestLargeRequestsAreChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		m.slow = 2 * time.Millisecond
+		var b sdk.Batch
+		for i := range 100_000 {
+			metric := fmt.Sprint("m", i)
+			m.entries[metric] = now
+			b = append(b, sdk.Datapoint{Metric: metric, Timestamp: now})
+		}
+		var all sync.WaitGroup
+		all.Go(func() {
+			if fresh := accept(t, l, b); len(fresh) != 0 {
+				t.Errorf("%d recorded datapoints of a large request are fresh", len(fresh))
+			}
+		})
+		began := time.Now()
+		for i := range 200 { // 450 each, at once
+			all.Go(func() {
+				if fresh := accept(t, l, b[i*450:(i+1)*450]); len(fresh) != 0 {
+					t.Errorf("%d recorded datapoints are fresh", len(fresh))
+				}
+			})
+		}
+		all.Wait()
+		if got := testutil.ToFloat64(l.unchecked); got != 0 {
+			t.Errorf("%v datapoints were judged without a store that is well, within %v", got, time.Since(began))
 		}
 	})
 }

@@ -19,11 +19,11 @@ type lookups struct {
 
 	mu      sync.Mutex
 	running bool
-	waiting *lookup
+	waiting []*lookup
 	retry   time.Time // not before this, after a failure
 }
 
-// A lookup is one round trip.
+// A lookup is what one request asks for.
 type lookup struct {
 	metrics []string
 	done    chan struct{} // closed at the end
@@ -31,65 +31,129 @@ type lookup struct {
 	err     error
 }
 
-// last returns the newest recorded timestamp of each metric, or an error after
-// lookTimeout at the latest.
-func (l *lookups) last(ctx context.Context, metrics []string) ([]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
+// last returns the newest recorded timestamp of each metric. When the store does
+// not answer a round trip within lookTimeout, it fails for all who wait, and
+// at once for those who ask soon after.
+func (l *lookups) last(metrics []string) ([]int64, error) {
+	if len(metrics) > pieceLimit {
+		return l.long(metrics)
+	}
+	own := &lookup{metrics: metrics, done: make(chan struct{})}
 	l.mu.Lock()
-	if time.Now().Before(l.retry) {
+	if l.broken() {
 		l.mu.Unlock()
 		return nil, errBroken
 	}
-	if l.waiting == nil {
-		l.waiting = &lookup{done: make(chan struct{})}
-	}
-	own := l.waiting
-	start := len(own.metrics)
-	own.metrics = append(own.metrics, metrics...)
+	l.waiting = append(l.waiting, own)
 	if !l.running {
 		l.running = true
 		go l.run()
 	}
 	l.mu.Unlock()
-	select {
-	case <-own.done:
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			l.rest()
-		}
-		return nil, ctx.Err()
-	}
-	if own.err != nil {
-		return nil, own.err
-	}
-	return own.last[start : start+len(metrics)], nil
+	<-own.done
+	return own.last, own.err
 }
+
+// long asks for more metrics than fit into one round trip, without holding up
+// the others.
+func (l *lookups) long(metrics []string) (last []int64, err error) {
+	for len(metrics) > 0 {
+		l.mu.Lock()
+		broken := l.broken()
+		l.mu.Unlock()
+		if broken {
+			return nil, errBroken
+		}
+		n := min(len(metrics), pieceLimit)
+		piece, err := l.trip(metrics[:n])
+		if err != nil {
+			return nil, err
+		}
+		last, metrics = append(last, piece...), metrics[n:]
+	}
+	return last, nil
+}
+
+// broken is called with the lock held.
+func (l *lookups) broken() bool { return time.Now().Before(l.retry) }
 
 // run makes round trips until nobody waits.
 func (l *lookups) run() {
 	for {
-		l.mu.Lock()
-		own := l.waiting
-		if l.waiting = nil; own == nil {
-			l.running = false
-			l.mu.Unlock()
+		together := l.next()
+		if len(together) == 0 {
 			return
 		}
-		l.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		own.last, own.err = l.store.Last(ctx, own.metrics)
-		cancel()
-		if own.err != nil {
-			l.rest()
+		var metrics []string
+		for _, own := range together {
+			metrics = append(metrics, own.metrics...)
 		}
-		close(own.done)
+		last, err := l.trip(metrics)
+		if err != nil {
+			together = append(together, l.rest()...)
+		}
+		for _, own := range together {
+			if own.err = err; err == nil {
+				n := len(own.metrics)
+				own.last, last = last[:n:n], last[n:]
+			}
+			close(own.done)
+		}
 	}
 }
 
-// rest leaves the store alone for a while.
-func (l *lookups) rest() {
+// next takes those who travel on the next round trip; it ends the run when there
+// is nobody.
+func (l *lookups) next() (together []*lookup) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.retry = time.Now().Add(breakTime)
+	n, metrics := 0, 0
+	for n < len(l.waiting) {
+		if metrics += len(l.waiting[n].metrics); metrics > pieceLimit {
+			break
+		}
+		n++
+	}
+	together, l.waiting = l.waiting[:n:n], l.waiting[n:]
+	l.running = n > 0
+	return together
+}
+
+// rest returns everybody who waits, after a failure.
+func (l *lookups) rest() []*lookup {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rest := l.waiting
+	l.waiting = nil
+	return rest
+}
+
+// trip is one round trip. It lasts for lookTimeout at most, also when the store
+// does not obey its deadline.
+func (l *lookups) trip(metrics []string) ([]int64, error) {
+	type answer struct {
+		last []int64
+		err  error
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	answers := make(chan answer, 1)
+	go func() {
+		defer cancel()
+		last, err := l.store.Last(ctx, metrics)
+		answers <- answer{last, err}
+	}()
+	timer := time.NewTimer(lookTimeout)
+	defer timer.Stop()
+	var a answer
+	select {
+	case a = <-answers:
+	case <-timer.C:
+		a.err = context.DeadlineExceeded
+	}
+	if a.err != nil {
+		l.mu.Lock()
+		l.retry = time.Now().Add(breakTime)
+		l.mu.Unlock()
+	}
+	return a.last, a.err
 }

@@ -13,11 +13,9 @@ import (
 	"fluxgate/sdk"
 )
 
-// Signs of life that Skyline's thunder watches.
-const (
-	BeatListen = "flux.listen" // set by a health check
-	BeatWorker = "flux.worker" // set each minute by Run
-)
+// BeatWorker is the sign of life that Run gives each minute, for which Skyline's
+// thunder looks.
+const BeatWorker = "flux.worker"
 
 const (
 	// flushPause is the shortest time between two flushes. What is kept
@@ -37,47 +35,47 @@ func (l *Ledger) Run(ctx context.Context) {
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
 	l.Beat(BeatWorker)
+	wait := &backoff.ExponentialBackOff{
+		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.2, Multiplier: 2, MaxInterval: 2 * time.Second,
+	}
 	for {
 		select {
 		case <-l.wake:
-			l.flushUntilDone(ctx)
-			pause(ctx, flushPause)
+			pause(ctx, l.attempt(ctx, wait))
 		case <-minute.C:
 			l.Beat(BeatWorker)
 		case <-ctx.Done():
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 			defer cancel()
-			l.flushUntilDone(ending)
+			for l.unrecorded() && ending.Err() == nil {
+				if next := l.attempt(ending, wait); l.failing {
+					pause(ending, next)
+				}
+			}
 			return
 		}
 	}
 }
 
-// flushUntilDone flushes until nothing is left to be recorded, again and again
-// after a failure, while ctx lasts.
-func (l *Ledger) flushUntilDone(ctx context.Context) {
-	wait := &backoff.ExponentialBackOff{
-		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.2, Multiplier: 2, MaxInterval: 2 * time.Second,
+// attempt flushes once, and returns how long to wait before the next flush. What
+// is left has Run woken again.
+func (l *Ledger) attempt(ctx context.Context, wait *backoff.ExponentialBackOff) time.Duration {
+	err := l.flush(context.WithoutCancel(ctx))
+	if l.unrecorded() {
+		l.rouse()
 	}
-	for failures := 0; l.unrecorded(); {
-		err := l.flush(context.WithoutCancel(ctx))
-		if err == nil {
-			if failures > 0 {
-				slog.Info("the ledger records again", "failures", failures)
-			}
-			failures = 0
-			continue
-		}
+	switch {
+	case err == nil && l.failing:
+		slog.Info("the ledger records again")
+	case err != nil && !l.failing:
+		slog.Warn("the ledger's store does not record; it is tried again", "err", err)
+		wait.Reset()
+	}
+	if l.failing = err != nil; l.failing {
 		l.failed.Inc()
-		if failures++; failures == 1 {
-			slog.Warn("the ledger's store does not record; it is tried again", "err", err)
-			wait.Reset()
-		}
-		pause(ctx, wait.NextBackOff())
-		if ctx.Err() != nil {
-			return
-		}
+		return wait.NextBackOff()
 	}
+	return flushPause
 }
 
 func (l *Ledger) unrecorded() bool {

@@ -15,11 +15,9 @@ import (
 
 const (
 	stringPrefix = "flux.last."            // + metric: a string
-	hashKey      = "flux.last.metric_data" // one field for each metric
+	hashEntry    = "flux.last.metric_data" // one field for each metric
 	beatExpiry   = 120 * time.Second       // what Skyline's thunder waits for
 
-	// pieceLimit is how many metrics are read, or recorded, in one round trip.
-	pieceLimit = 1000
 )
 
 // RedisOptions says where Redis is and how entries are kept.
@@ -65,23 +63,10 @@ func OpenRedis(o RedisOptions) *Redis {
 
 // Last implements [Store].
 func (r *Redis) Last(ctx context.Context, metrics []string) ([]int64, error) {
-	last := make([]int64, 0, len(metrics))
-	for len(metrics) > 0 {
-		n := min(len(metrics), pieceLimit)
-		piece, err := r.lastPiece(ctx, metrics[:n])
-		if err != nil {
-			return nil, err
-		}
-		last, metrics = append(last, piece...), metrics[n:]
-	}
-	return last, nil
-}
-
-func (r *Redis) lastPiece(ctx context.Context, metrics []string) ([]int64, error) {
 	pipe := r.client.Pipeline()
 	var fields *redis.SliceCmd
 	if r.hash {
-		fields = pipe.HMGet(ctx, hashKey, metrics...)
+		fields = pipe.HMGet(ctx, hashEntry, metrics...)
 	}
 	entries := make([]*redis.StringCmd, len(metrics))
 	for i, metric := range metrics {
@@ -156,13 +141,13 @@ return #KEYS - 1
 func (r *Redis) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
 	for len(b) > 0 {
 		n := min(len(b), pieceLimit)
-		keys := append(make([]string, 0, n+1), hashKey)
+		entries := append(make([]string, 0, n+1), hashEntry)
 		args := append(make([]any, 0, 4*n+3), ahead, int64(r.expire/time.Second), r.hash)
 		for _, d := range b[:n] {
-			keys = append(keys, stringPrefix+d.Metric)
+			entries = append(entries, stringPrefix+d.Metric)
 			args = append(args, d.Metric, d.Timestamp, listText(d.Timestamp, d.Value), dictText(d.Timestamp, d.Value))
 		}
-		if err := advance.Run(ctx, r.client, keys, args...).Err(); err != nil {
+		if err := advance.Run(ctx, r.client, entries, args...).Err(); err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
 		b = b[n:]
@@ -175,7 +160,7 @@ func (r *Redis) Beat(ctx context.Context, name string, now time.Time) error {
 	return r.client.Set(ctx, name, now.Unix(), beatExpiry).Err()
 }
 
-// Check implements [Store].
+// Check reports whether Redis can be reached.
 func (r *Redis) Check(ctx context.Context) error {
 	if err := r.client.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis: %w", err)

@@ -93,7 +93,11 @@ func TestStoreTakesMoreThanOnePiece(t *testing.T) {
 		if err := s.Record(t.Context(), b, 2*now); err != nil {
 			t.Fatal(err)
 		}
-		for i, timestamp := range last(t, s, metrics...) {
+		got, err := (&lookups{store: s}).last(metrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, timestamp := range got {
 			if timestamp != now+int64(i) {
 				t.Fatalf("newest of %s is %d, want %d", metrics[i], timestamp, now+i)
 			}
@@ -194,7 +198,7 @@ func TestRedisUserAndPassword(t *testing.T) {
 
 func TestRedisBeat(t *testing.T) {
 	s := openTestRedis(t, RedisOptions{Address: servers.Redis(t).Address})
-	if err := s.Beat(t.Context(), BeatListen, time.Unix(now, 0)); err != nil {
+	if err := s.Beat(t.Context(), "flux.listen", time.Unix(now, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.client.Get(t.Context(), "flux.listen").Val(); got != "1478021700" {
