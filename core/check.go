@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"fluxgate/core/config"
 )
@@ -46,11 +51,51 @@ func check(ctx context.Context, c config.Config, connect bool) error {
 	if err != nil {
 		return err
 	}
-	faults := []error{plugins.Try(ctx, connect)}
+	faults := []error{checkListen("listen", c.Listen), checkListen("admin", c.Admin), checkData(c), plugins.Try(ctx, connect)}
 	if connect && c.Redis.Address != "" {
 		faults = append(faults, reachRedis(ctx, c.Redis))
 	}
 	return errors.Join(faults...)
+}
+
+// checkListen tells whether the host of an address is this machine's. The port
+// may be a running server's.
+func checkListen(setting, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", setting, err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: give an address of this machine", setting, address, err)
+	}
+	return listener.Close()
+}
+
+// checkData tells whether the folder for data can be used, and whether the key in
+// it can be read where one is needed. What is missing will be made.
+func checkData(c config.Config) error {
+	if _, err := os.Stat(keyFile(c.Data)); err == nil && len(c.Keys) == 0 {
+		if _, err := ownKey(c.Data); err != nil {
+			return err
+		}
+	}
+	folder, err := filepath.Abs(c.Data)
+	for ; err == nil; folder = filepath.Dir(folder) {
+		if _, err = os.Stat(folder); err == nil {
+			break
+		}
+		if errors.Is(err, fs.ErrNotExist) && folder != filepath.Dir(folder) {
+			err = nil // its parent then
+		}
+	}
+	if err == nil {
+		err = unix.Access(folder, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("data %s: %w: give a folder that this user may write", c.Data, err)
+	}
+	return nil
 }
 
 func reachRedis(ctx context.Context, c config.Redis) error {

@@ -39,6 +39,8 @@ func TestCheckNamesEachFault(t *testing.T) {
 		{name: "a plugin of another kind", yaml: "sinks: {carbon: {plugin: fluxgate-input-flux}}\n", says: []string{`"carbon"`, "kind input"}},
 		{name: "another checksum", yaml: "sinks: {carbon: {plugin: fluxgate-sink-pickle, checksum: " + strings.Repeat("ab", 32) + "}}\n",
 			says: []string{`"carbon"`, "checksum"}},
+		{name: "another machine's address", yaml: "listen: 192.0.2.1:8000\n", says: []string{"listen 192.0.2.1:8000", "address of this machine"}},
+		{name: "a folder that cannot be", yaml: "data: /dev/null/fluxgate\n", says: []string{"data /dev/null/fluxgate", "may write"}},
 		{name: "several at once", yaml: "inputs: {flux: {plugin: nowhere, routes: [GET /x]}}\nsinks: {carbon: {plugin: nothing}}\n",
 			says: []string{`"nowhere"`, `"nothing"`}},
 		{name: "servers that are down, not looked at", yaml: "redis: {address: 127.0.0.1:1}\nsinks: {carbon: {plugin: fluxgate-sink-pickle, config: {address: 127.0.0.1:1}}}\n"},
@@ -79,6 +81,13 @@ func TestCheckBesideARunningServer(t *testing.T) {
 	}
 	if status := p.get(t, "status"); status != http.StatusOK {
 		t.Errorf("the server answers %d afterwards", status)
+	}
+	open := t.TempDir()
+	if err := os.WriteFile(keyFile(open), []byte(aKey), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := fluxgate(t, "check", "--config", "", "--data", open); code != exitFailed || !strings.Contains(stderr, "chmod 600") {
+		t.Errorf("exits %d with a key that everybody can read: %s", code, stderr)
 	}
 	empty := t.TempDir()
 	if _, stderr, code := fluxgate(t, "check", "--config", "", "--data", empty); code != 0 {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,8 +62,7 @@ func serve(ctx context.Context, c config.Config, w welcome) error {
 		return err
 	}
 	defer store.Close()
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := newMetrics()
 	plugins, inputs, sinks, err := enlist(c, metrics)
 	if err != nil {
 		return err
@@ -73,21 +75,40 @@ func serve(ctx context.Context, c config.Config, w welcome) error {
 	last := ledger.New(store, c.Validate.MaxAhead, metrics)
 	defer background(last.Run)()
 	lanes := delivery.New(sinks, metrics)
-	defer background(lanes.Run)()
+	defer background(until(ctx, lanes.Run))()
 	road := &flow.Flow{
 		Keys: keys, Window: flow.Window(c.Validate), Ledger: last, Sinks: lanes, Now: time.Now, Books: flow.NewBooks(metrics),
 	}
 	limits := web.Limits{Body: int64(c.Limits.Body), Inflight: int64(c.Limits.Inflight)}
-	public, admin, err := listen(c)
-	if err != nil {
-		return err
+	door, admin := web.NewDoor(road, inputs, limits, metrics), web.NewAdmin(metrics, plugins.Missing)
+	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
+}
+
+// newMetrics returns what /metrics shows, with the figures of the process itself.
+func newMetrics() *prometheus.Registry {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return metrics
+}
+
+// lastWrites is how long the sinks may go on when the server is stopping. It is
+// shorter than what web gives the requests in flight, so that each is answered.
+const lastWrites = 5 * time.Second
+
+// until has run end lastWrites after ctx, unless it is ended before.
+func until(ctx context.Context, run func(context.Context)) func(context.Context) {
+	return func(own context.Context) {
+		limited, cancel := context.WithCancel(own)
+		defer cancel()
+		defer context.AfterFunc(ctx, func() {
+			select {
+			case <-time.After(lastWrites):
+				cancel()
+			case <-own.Done():
+			}
+		})()
+		run(limited)
 	}
-	w.say(public.Addr(), made, c.Data)
-	slog.Info("taking metrics", "listen", public.Addr().String(), "admin", admin.Addr().String())
-	servers, ctx := errgroup.WithContext(ctx)
-	servers.Go(func() error { return web.Serve(ctx, public, web.NewDoor(road, inputs, limits, metrics)) })
-	servers.Go(func() error { return web.Serve(ctx, admin, web.NewAdmin(metrics, plugins.Missing)) })
-	return servers.Wait()
 }
 
 // background starts run and returns what ends it and waits for its end.
@@ -144,72 +165,35 @@ func enlist(c config.Config, metrics prometheus.Registerer) (*fleet.Fleet, []web
 		return nil, nil, nil, err
 	}
 	var inputs []web.Input
-	for name, in := range c.Inputs {
+	for _, name := range slices.Sorted(maps.Keys(c.Inputs)) {
+		in := c.Inputs[name]
 		spec := fleet.Spec{Name: name, Program: in.Plugin, Checksum: in.Checksum, Config: in.Config}
 		inputs = append(inputs, web.Input{Input: plugins.Input(spec), Routes: in.Routes})
 	}
 	var sinks []delivery.Sink
-	for name, s := range c.Sinks {
+	for _, name := range slices.Sorted(maps.Keys(c.Sinks)) {
+		s := c.Sinks[name]
 		spec := fleet.Spec{Name: name, Program: s.Plugin, Checksum: s.Checksum, Config: s.Config, Optional: !s.Required}
 		sinks = append(sinks, delivery.Sink{Sink: plugins.Sink(spec), Name: name, Required: s.Required})
 	}
 	return plugins, inputs, sinks, nil
 }
 
-// listen opens both listeners, or none.
-func listen(c config.Config) (public, admin net.Listener, err error) {
-	if public, err = net.Listen("tcp", c.Listen); err != nil {
-		return nil, nil, fmt.Errorf("listen: %w", err)
+// listen serves on both listeners until ctx ends. It calls ready when requests
+// can come.
+func listen(ctx context.Context, c config.Config, door, admin http.Handler, ready func(public net.Addr)) error {
+	public, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
 	}
-	if admin, err = net.Listen("tcp", c.Admin); err != nil {
-		_ = public.Close()
-		return nil, nil, fmt.Errorf("admin: %w", err)
+	private, err := net.Listen("tcp", c.Admin)
+	if err != nil {
+		return errors.Join(fmt.Errorf("admin: %w", err), public.Close())
 	}
-	return public, admin, nil
-}
-
-// A welcome tells a newcomer how to send a first datapoint.
-type welcome struct {
-	out  io.Writer
-	show bool // the key may be printed
-}
-
-// firstMetric is the metric of the printed line.
-const firstMetric = "fluxgate.hello"
-
-// say prints a curl line with the key that this server made, if it made one.
-// The line has no timestamp, so it stays good.
-func (w welcome) say(address net.Addr, key, data string) {
-	switch {
-	case key == "":
-	case !w.show:
-		slog.Info("no keys are configured: the one that is admitted is in a file", "file", keyFile(data))
-	default:
-		fmt.Fprintf(w.out, "curl -i 'http://%s/flux/metric_data?metric=%s&value=42&key=%s'\n", reachable(address), firstMetric, key)
-		slog.Info("then see it with: fluxgate show " + firstMetric)
-	}
-}
-
-// reachable returns an address to connect to for one that is listened on.
-func reachable(address net.Addr) string {
-	host, port, err := net.SplitHostPort(address.String())
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", port)
-	}
-	return address.String()
-}
-
-// setLog makes slog write to standard error: text on a terminal, else JSON.
-func setLog(level slog.Level) {
-	o := &slog.HandlerOptions{Level: level}
-	if isTerminal(os.Stderr) {
-		slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, o)))
-		return
-	}
-	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, o)))
-}
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	ready(public.Addr())
+	slog.Info("taking metrics", "listen", public.Addr().String(), "admin", private.Addr().String())
+	servers, ctx := errgroup.WithContext(ctx)
+	servers.Go(func() error { return web.Serve(ctx, public, door) })
+	servers.Go(func() error { return web.Serve(ctx, private, admin) })
+	return servers.Wait()
 }

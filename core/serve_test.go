@@ -211,6 +211,33 @@ func TestSinksByTheirWeight(t *testing.T) {
 	}
 }
 
+// A request that waits for a sink when the server is told to stop is answered.
+func TestStopWhileASinkHangs(t *testing.T) {
+	p := launch(t, fmt.Sprintf("keys: [{key: %s}]\nsinks: {stuck: {plugin: %q, config: {act: hang}}}\n", aKey, os.Args[0]))
+	answers := make(chan string, 1)
+	go func() {
+		response, err := http.Get(fmt.Sprintf("http://%s/metric_data?metric=a.b&value=1&key=%s", p.listen, aKey))
+		if err != nil {
+			answers <- err.Error()
+			return
+		}
+		response.Body.Close()
+		answers <- response.Status
+	}()
+	await(t, "the request is in flight", func() bool {
+		_, metrics := fetch(t, "http://"+p.admin+"/metrics")
+		return !strings.Contains(metrics, "\nfluxgate_inflight_bytes 0\n")
+	})
+	began := time.Now()
+	p.stop(t)
+	if got := <-answers; !strings.HasPrefix(got, "503") {
+		t.Errorf("answered %s, want 503", got)
+	}
+	if took := time.Since(began); p.err != nil || took > 10*time.Second {
+		t.Errorf("left after %v with %v, want within ten seconds and without an error", took, p.err)
+	}
+}
+
 func TestKeysAreNowhere(t *testing.T) {
 	const wrong, secret = "WRONGkeyThatASenderHasSentByChance", "R3disPassw0rd"
 	r := servers.Redis(t, "--requirepass", secret)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,7 +131,7 @@ func readWhisper(path string) (points []sdk.Point, err error) {
 			return nil, err
 		}
 		for _, p := range series.Points() {
-			if p.Value == p.Value { // not NaN: there is a point
+			if !math.IsNaN(p.Value) {
 				points = append(points, sdk.Point{Timestamp: int64(p.Time), Value: p.Value})
 			}
 		}

@@ -174,6 +174,10 @@ func (f *faults) checkSinks(sinks map[string]Sink) {
 	for _, name := range slices.Sorted(maps.Keys(sinks)) {
 		f.checkPlugin("sinks."+name, name, sinks[name].Plugin, sinks[name].Checksum)
 	}
+	required := func(s Sink) bool { return s.Required || s.Plugin == "" } // that one is told already
+	if len(sinks) > 0 && !slices.ContainsFunc(slices.Collect(maps.Values(sinks)), required) {
+		f.add("sinks", "has only optional sinks, so nobody would have to keep what is accepted: make one required")
+	}
 }
 
 func (f *faults) checkPlugin(setting, name, program, checksum string) {

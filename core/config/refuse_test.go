@@ -221,8 +221,14 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
+func TestSomeSinkIsRequired(t *testing.T) {
+	refused(t, "sinks: {a: {plugin: x, required: false}, b: {plugin: y, required: false}}", nil,
+		"sinks: has only optional sinks, so nobody would have to keep what is accepted: make one required")
+	loaded(t, "sinks: {a: {plugin: x, required: false}, b: {plugin: y}}")
+}
+
 func TestAnchorsMayBeUsed(t *testing.T) {
-	c := loaded(t, "sinks:\n  a: &a {plugin: x, required: false}\n  b: {<<: *a, plugin: y}\n  c: *a")
+	c := loaded(t, "sinks:\n  a: &a {plugin: x, required: false}\n  b: {<<: *a, plugin: y}\n  c: *a\n  d: {plugin: z}")
 	if b := c.Sinks["b"]; b.Plugin != "y" || b.Required || c.Sinks["c"].Plugin != "x" || c.Sinks["c"].Required {
 		t.Errorf("got %#v", c.Sinks)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -94,7 +93,7 @@ func (f *Flow) store(s sdk.Submission) error {
 	judge := f.Ledger.Look(s.Batch)
 	f.door.Lock()
 	fresh, settle := judge()
-	taken := f.Sinks.Send(slices.Concat(fresh, s.Backfill))
+	taken := f.Sinks.Send(append(fresh, s.Backfill...))
 	f.door.Unlock()
 	if err := settle(taken()); err != nil {
 		return err

@@ -58,6 +58,9 @@ func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Re
 			Name: "fluxgate_requests_total", Help: "Requests by route and status.",
 		}, []string{"route", "code"}),
 	}
+	promauto.With(metrics).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fluxgate_inflight_bytes", Help: "Bytes of the requests that are being worked on.",
+	}, func() float64 { return float64(d.budget.used.Load()) })
 	paths := make(map[string]methods)
 	for _, in := range inputs {
 		for _, route := range in.Routes {

@@ -288,7 +288,7 @@ fluxgate_requests_total{code="204",route="GET /metric_data"} 3
 fluxgate_requests_total{code="401",route="POST /metric_data_post"} 1
 fluxgate_requests_total{code="413",route="POST /metric_data_post"} 1
 `
-	if err := testutil.GatherAndCompare(metrics, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(metrics, strings.NewReader(want), "fluxgate_requests_total"); err != nil {
 		t.Error(err)
 	}
 }
