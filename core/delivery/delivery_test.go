@@ -21,12 +21,14 @@ import (
 type shelf struct {
 	mu     sync.Mutex
 	writes []sdk.Batch
+	asked  int
 	fault  error
 	shut   chan struct{} // nil: open
 }
 
 func (s *shelf) Write(ctx context.Context, b sdk.Batch) error {
 	s.mu.Lock()
+	s.asked++
 	shut := s.shut
 	s.mu.Unlock()
 	if shut != nil {
@@ -165,6 +167,29 @@ func TestRefusedBatchIsToldToItsSenderAlone(t *testing.T) {
 		}
 		if err := bad(); !errors.Is(err, sdk.ErrInvalid) || err.Error() != `sink "s" refuses the datapoints: invalid: metric bad` {
 			t.Errorf("told %v", err)
+		}
+	}, Sink{s, "s", true})
+}
+
+func TestTheRestIsNotTriedOnASinkThatWentAway(t *testing.T) {
+	s := &shelf{}
+	deliver(t, func(t *testing.T, d *Delivery) {
+		s.shut = make(chan struct{})
+		first := d.Send(batch("a", 1))
+		synctest.Wait()
+		waits := []func() error{first, d.Send(batch("bad", 1))}
+		for range 5 {
+			waits = append(waits, d.Send(batch("b", 1)))
+		}
+		s.fault = errors.New("gone")
+		close(s.shut)
+		for i, wait := range waits {
+			if err := wait(); err == nil {
+				t.Errorf("request %d is taken by a sink that is gone", i)
+			}
+		}
+		if s.asked != 1 {
+			t.Errorf("the sink was asked %d times, want once: what waited for it is answered with the first", s.asked)
 		}
 	}, Sink{s, "s", true})
 }

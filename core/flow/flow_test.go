@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -218,4 +219,22 @@ func TestBooks(t *testing.T) {
 			t.Errorf("counted %v, want %s", got, name)
 		}
 	}
+}
+
+// stuck is an input that never answers by itself.
+type stuck struct{}
+
+func (stuck) Decode(ctx context.Context, _ sdk.Request) (sdk.Submission, error) {
+	<-ctx.Done()
+	return sdk.Submission{}, ctx.Err()
+}
+
+func TestInputThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := newTestFlow(&memory{}).Accept(context.Background(), stuck{}, sdk.Request{})
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != decodeTimeout {
+			t.Errorf("told %v after %v, want a deadline after %v", err, took, decodeTimeout)
+		}
+	})
 }
