@@ -140,7 +140,7 @@ func TestDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"port", "port", 0}, {"port", "prot", 2}, {"adress", "address", 1}, {"kitten", "sitting", 3}} {
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"port", "port", 0}, {"port", "prot", 2}, {"adress", "address", 1}, {"kitten", "sitting", 5}} {
 		if got := distance(tt.a, tt.b); got != tt.want {
 			t.Errorf("from %q to %q: %d, want %d", tt.a, tt.b, got, tt.want)
 		}

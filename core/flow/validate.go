@@ -43,7 +43,7 @@ func (f *Flow) validate(s sdk.Submission, prefix string, several bool) error {
 }
 
 // maxQuoted is how much of a refused name is told, in bytes.
-const maxQuoted = 1024
+const maxQuoted = 4096
 
 // canonize checks the name, the timestamp, whose fault is given, and the value
 // of one datapoint, in this order, and gives it its canonical name.
