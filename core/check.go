@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -38,7 +42,7 @@ func checkCommand(o *options) *cobra.Command {
 			if err := check(cmd.Context(), c, connect); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the configuration is sound: %d inputs, %d sinks\n", len(c.Inputs), len(c.Sinks))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is sound: inputs %s; sinks %s\n", o.source(), names(c.Inputs), names(c.Sinks))
 			return nil
 		}),
 	}
@@ -104,7 +108,21 @@ func reachRedis(ctx context.Context, c config.Redis) error {
 	store := openRedis(c)
 	defer store.Close()
 	if err := store.Check(ctx); err != nil {
-		return fmt.Errorf("redis.address %s: %w: is it running, and are username and password right?", c.Address, err)
+		return fmt.Errorf("redis.address %s: %w: %s", c.Address, err, redisRemedy(err))
 	}
 	return nil
+}
+
+// redisRemedy tells a server that is away from one that does not let us in.
+func redisRemedy(err error) string {
+	var refusal redis.Error
+	if errors.As(err, &refusal) {
+		return "are redis.username and redis.password right, and may that user do this?"
+	}
+	return "is Redis running there?"
+}
+
+// names lists the names of plugins.
+func names[T any](plugins map[string]T) string {
+	return strings.Join(slices.Sorted(maps.Keys(plugins)), ", ")
 }

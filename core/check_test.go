@@ -55,7 +55,7 @@ func TestCheckNamesEachFault(t *testing.T) {
 				t.Fatal(err)
 			}
 			stdout, stderr, code := fluxgate(t, "check", "--config", file, fmt.Sprintf("--connect=%v", tt.connect))
-			if sound := len(tt.says) == 0; (code == 0) != sound || strings.Contains(stdout, "sound") != sound {
+			if sound := len(tt.says) == 0; (code == 0) != sound || strings.Contains(stdout, "is sound") != sound {
 				t.Errorf("exits %d, prints %q, %q", code, stdout, stderr)
 			}
 			for _, want := range tt.says {

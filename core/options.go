@@ -23,18 +23,30 @@ func (o *options) addTo(root *cobra.Command) {
 	f.StringVar(&o.data, "data", "", "folder for everything that is kept")
 }
 
+// file returns the configuration file that the flags point to; "" is none.
+func (o *options) file() string {
+	if o.flags.PersistentFlags().Changed("config") {
+		return o.config
+	}
+	return config.File()
+}
+
+// source says in words where the configuration comes from.
+func (o *options) source() string {
+	if file := o.file(); file != "" {
+		return file
+	}
+	return "the embedded default"
+}
+
 // load reads the configuration that the flags point to.
 func (o *options) load() (config.Config, error) {
 	given := o.flags.PersistentFlags().Changed
-	file := o.config
-	if !given("config") {
-		file = config.File()
-	}
 	overrides := make(map[string]any)
 	for name, value := range map[string]string{"listen": o.listen, "admin": o.admin, "data": o.data} {
 		if given(name) {
 			overrides[name] = value
 		}
 	}
-	return config.Load(file, overrides, os.Environ())
+	return config.Load(o.file(), overrides, os.Environ())
 }

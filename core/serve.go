@@ -53,6 +53,7 @@ func serve(ctx context.Context, c config.Config, w welcome) error {
 		return err
 	}
 	defer lock.Close()
+	defer slog.Info("stopped")
 	keys, made, err := admit(c)
 	if err != nil {
 		return err
@@ -184,11 +185,11 @@ func enlist(c config.Config, metrics prometheus.Registerer) (*fleet.Fleet, []web
 func listen(ctx context.Context, c config.Config, door, admin http.Handler, ready func(public net.Addr)) error {
 	public, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("listen: %w: stop what listens there, or give another address", err)
 	}
 	private, err := net.Listen("tcp", c.Admin)
 	if err != nil {
-		return errors.Join(fmt.Errorf("admin: %w", err), public.Close())
+		return errors.Join(fmt.Errorf("admin: %w: stop what listens there, or give another address", err), public.Close())
 	}
 	ready(public.Addr())
 	slog.Info("taking metrics", "listen", public.Addr().String(), "admin", private.Addr().String())

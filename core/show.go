@@ -32,7 +32,12 @@ func showCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show METRIC",
 		Short: "Print the newest points of a metric from the whisper sink's files",
-		Args:  cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("which metric? fluxgate show METRIC")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			print, ok := map[string]func(io.Writer, []sdk.Point) error{"text": printText, "json": printJSON}[output]
 			if !ok || points < 1 {
@@ -74,7 +79,7 @@ func newest(c config.Config, sink, metric string, n int) ([]sdk.Point, error) {
 	}
 	path = filepath.Join(root, path)
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("nothing is stored of metric %q: %w", name, err)
+		return nil, fmt.Errorf("nothing is stored of metric %q: %w (--config and --data tell which files are meant)", name, err)
 	}
 	points, err := readWhisper(path)
 	if err != nil {

@@ -26,7 +26,7 @@ func (w welcome) say(address net.Addr, key, data string) {
 		slog.Info("no keys are configured: the one that is admitted is in a file", "file", keyFile(data))
 	default:
 		fmt.Fprintf(w.out, "curl -i 'http://%s/flux/metric_data?metric=%s&value=42&key=%s'\n", reachable(address), firstMetric, key)
-		slog.Info("then see it with: fluxgate show " + firstMetric)
+		slog.Info("then see it with: " + os.Args[0] + " show " + firstMetric)
 	}
 }
 

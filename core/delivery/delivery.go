@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,13 +66,26 @@ func (d *Delivery) Send(b sdk.Batch) (taken func() error) {
 			parcels = append(parcels, p)
 		}
 	}
-	return func() error {
-		var errs []error
-		for _, p := range parcels {
-			errs = append(errs, p.wait())
+	return func() error { return outcome(parcels) }
+}
+
+// outcome waits for all parcels of a request.
+func outcome(parcels []*parcel) error {
+	var refusal error
+	var away []string
+	for _, p := range parcels {
+		err := <-p.result
+		switch {
+		case errors.Is(err, sdk.ErrInvalid):
+			refusal = fmt.Errorf("sink %q refuses the datapoints: %w", p.sink, err)
+		case err != nil:
+			away = append(away, strconv.Quote(p.sink))
 		}
-		return errors.Join(errs...)
 	}
+	if refusal != nil || len(away) == 0 {
+		return refusal
+	}
+	return sdk.Unavailablef("sink %s has not taken the datapoints, send them again", strings.Join(away, " and "))
 }
 
 // A parcel is the datapoints of one request on their way to one sink.
@@ -78,16 +93,4 @@ type parcel struct {
 	batch  sdk.Batch
 	sink   string
 	result chan error // has room for the one result
-}
-
-func (p *parcel) wait() error {
-	err := <-p.result
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sdk.ErrInvalid):
-		return fmt.Errorf("sink %q refuses the datapoints: %w", p.sink, err)
-	default:
-		return fmt.Errorf("%w: sink %q has not taken the datapoints, send them again", sdk.ErrUnavailable, p.sink)
-	}
 }

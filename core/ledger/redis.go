@@ -44,6 +44,7 @@ func OpenRedis(o RedisOptions) *Redis {
 	if strings.HasPrefix(o.Address, "/") {
 		network = "unix"
 	}
+	redis.SetLogger(silent{}) // what it would print is in the errors that it returns
 	client := redis.NewClient(&redis.Options{
 		Network: network, Addr: o.Address, Username: o.Username, Password: o.Password, DB: o.Database,
 		// Without this a deadline is not looked at while a reply is awaited.
@@ -60,6 +61,11 @@ func OpenRedis(o RedisOptions) *Redis {
 	})
 	return &Redis{client: client, expire: o.Expire, hash: o.Hash}
 }
+
+// silent is a logger that logs nothing.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // Last implements [Store].
 func (r *Redis) Last(ctx context.Context, metrics []string) ([]int64, error) {
