@@ -220,3 +220,21 @@ func TestNoPlaceForSockets(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestSocketsHaveShortPaths(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 80))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, parent := range []string{t.TempDir(), long} {
+		t.Setenv("TMPDIR", parent)
+		dir, err := makeSocketDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if socket := dir.path + "/plugin4294967295"; len(socket) > 107 {
+			t.Errorf("with TMPDIR %s a socket is %s, of %d bytes", parent, socket, len(socket))
+		}
+		dir.remove()
+	}
+}

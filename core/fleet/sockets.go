@@ -8,9 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketPattern names the folders for plugins' sockets, in the system's folder
-// for temporary files. A socket's path must stay below 108 bytes.
+// socketPattern names the folders for plugins' sockets.
 const socketPattern = "fluxgate-sockets-"
+
+// socketParent returns the folder for these folders: the system's for temporary
+// files, unless a socket's path, of at most 107 bytes, would be too long there.
+func socketParent() string {
+	const room = 107 - len("/") - len(socketPattern) - len("4294967295") - len("/plugin4294967295")
+	if parent := os.TempDir(); len(parent) <= room {
+		return parent
+	}
+	return "/tmp"
+}
 
 // A socketDir is the folder of one server's sockets. While the server lives it
 // holds a lock on it.
@@ -20,8 +29,11 @@ type socketDir struct {
 }
 
 func makeSocketDir() (*socketDir, error) {
-	for {
-		path, err := os.MkdirTemp("", socketPattern) // 0700
+	for tries := 0; ; tries++ {
+		path, err := os.MkdirTemp(socketParent(), socketPattern) // 0700
+		if err == nil && tries == 10 {
+			err = fmt.Errorf("%s cannot be locked: set TMPDIR to a folder that can", path)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("a folder for plugins' sockets: %w", err)
 		}
@@ -40,7 +52,7 @@ func (d *socketDir) remove() {
 
 // sweepSockets removes the folders of servers that are gone.
 func sweepSockets() {
-	stale, _ := filepath.Glob(filepath.Join(os.TempDir(), socketPattern+"*")) // the pattern is sound
+	stale, _ := filepath.Glob(filepath.Join(socketParent(), socketPattern+"*")) // the pattern is sound
 	for _, path := range stale {
 		if lock := lockFolder(path); lock != nil {
 			_ = os.RemoveAll(path) // another user's stays
