@@ -54,7 +54,23 @@ func (p *process) signal(t *testing.T, plugin string, s syscall.Signal) {
 	}
 	if s == syscall.SIGSTOP {
 		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+		await(t, "every thread of the plugin is stopped", func() bool { return stopped(pid) })
 	}
+}
+
+// stopped reports whether no thread of a process runs any more.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid)) // the pattern is sound
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			return false
+		}
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return len(threads) > 0
 }
 
 // sockets returns the folder for sockets that a plugin was told.
@@ -250,13 +266,13 @@ func askLater(p *process, query string) <-chan answer {
 const callTimeout = 10*time.Second + 2*time.Second
 
 func TestStoppedPluginsHoldUpNothingElse(t *testing.T) {
-	for _, stopped := range []string{"actor", "flux"} {
-		t.Run(stopped, func(t *testing.T) {
+	for _, plugin := range []string{"actor", "flux"} {
+		t.Run(plugin, func(t *testing.T) {
 			t.Parallel()
 			p := launch(t, pluginsYAML("", ""))
-			p.signal(t, stopped, syscall.SIGSTOP)
+			p.signal(t, plugin, syscall.SIGSTOP)
 			slow := askLater(p, datapoint("a"))
-			if stopped == "actor" {
+			if plugin == "actor" {
 				if status := p.get(t, "status=true"); status != http.StatusOK {
 					t.Errorf("health check: %d", status)
 				}
