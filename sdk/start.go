@@ -29,9 +29,9 @@ const (
 	// stopTimeout is how long a plugin may take to leave once it is asked to.
 	stopTimeout = 2 * time.Second
 
-	// maxSocketDir leaves 27 bytes for the socket's name: the kernel takes no
-	// path of more than 107.
-	maxSocketDir = 80
+	// maxSocketDir leaves room for the socket's name: the kernel takes no path of
+	// more than 107 bytes.
+	maxSocketDir = 107 - len("/plugin4294967295")
 
 	defaultMessageLimit = 33 << 20 // bytes
 )
@@ -42,7 +42,7 @@ type Spec struct {
 	Path         string         // the program
 	Checksum     string         // its sha256 in hexadecimal; empty: not looked at
 	Config       map[string]any // settings that the plugin alone understands
-	SocketDir    string         // folder for its socket, at most 80 bytes long; empty: the system's
+	SocketDir    string         // folder for its socket, at most 90 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
 	Log          *slog.Logger   // where its log lines go; nil: slog's default
 }

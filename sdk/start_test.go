@@ -109,6 +109,26 @@ func TestStartFailsForNow(t *testing.T) {
 	}
 }
 
+func TestSocketsInAFolderWithTheLongestName(t *testing.T) {
+	const longest = 90
+	dir := socketDir(t)
+	dir = filepath.Join(dir, strings.Repeat("x", longest-len(dir)-1))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := sdk.StartSink(t.Context(), sdk.Spec{Name: "it", Path: executable(t), SocketDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_, err = sdk.StartSink(t.Context(), sdk.Spec{Name: "it", Path: executable(t), SocketDir: dir + "x"})
+	if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "90 bytes") {
+		t.Errorf("a longer one: %v", err)
+	}
+}
+
 func TestWhatAPluginSaysBeforeItLeavesIsLogged(t *testing.T) {
 	log := newBook()
 	_, err := sdk.StartSink(t.Context(), sdk.Spec{Name: "it", Path: trapNamed(t, "exits"), SocketDir: socketDir(t), Log: slog.New(log)})
@@ -204,9 +224,7 @@ func TestStoppedPluginDoesNotHangTheHost(t *testing.T) {
 	t.Parallel()
 	p, _ := startActor(t, nil)
 	gone := watch(t, p.Pid())
-	if err := syscall.Kill(p.Pid(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	halt(t, p.Pid())
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	within(t, 2*time.Second, "a call of a stopped plugin", func() {
@@ -220,6 +238,26 @@ func TestStoppedPluginDoesNotHangTheHost(t *testing.T) {
 	within(t, 5*time.Second, "Stop of a stopped plugin", func() { _ = p.Stop(ctx) })
 	gone(t, 0)
 	<-p.Done()
+}
+
+// halt stops a process, and returns when each of its threads is.
+func halt(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	running := func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		return slices.ContainsFunc(threads, func(thread string) bool {
+			text, err := os.ReadFile(thread)
+			return err == nil && !strings.Contains(string(text), ") T ")
+		})
+	}
+	for end := time.Now().Add(deadline); running(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d does not stop", pid)
+		}
+	}
 }
 
 func TestPluginThatDies(t *testing.T) {
@@ -247,7 +285,7 @@ func TestChildrenOfAPluginDieWithIt(t *testing.T) {
 		"when it is stopped": func(p *sdk.Process[sdk.Sink]) { _ = p.Stop(context.Background()) },
 		"when it dies":       func(p *sdk.Process[sdk.Sink]) { _ = syscall.Kill(p.Pid(), syscall.SIGKILL) },
 		"when it is stuck": func(p *sdk.Process[sdk.Sink]) {
-			_ = syscall.Kill(p.Pid(), syscall.SIGSTOP)
+			halt(t, p.Pid())
 			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 			defer cancel()
 			_ = p.Stop(ctx)
