@@ -264,6 +264,22 @@ func (p *process) get(t testing.TB, query string) int {
 	return response.StatusCode
 }
 
+// figure returns the value of a metric without labels.
+func (p *process) figure(t testing.TB, name string) (value float64) {
+	t.Helper()
+	_, metrics := fetch(t, "http://"+p.admin+"/metrics")
+	for line := range strings.Lines(metrics) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if _, err := fmt.Sscan(rest, &value); err != nil {
+				t.Fatal(err)
+			}
+			return value
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
 // await returns when ok does; it fails the test after ten seconds.
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
