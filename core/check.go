@@ -80,7 +80,7 @@ func checkListen(setting, address string) error {
 // it can be read where one is needed. What is missing will be made.
 func checkData(c config.Config) error {
 	if _, err := os.Stat(keyFile(c.Data)); err == nil && len(c.Keys) == 0 {
-		if _, err := ownKey(c.Data); err != nil {
+		if _, err := ownSecret(keyFile(c.Data)); err != nil {
 			return err
 		}
 	}

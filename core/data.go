@@ -41,28 +41,31 @@ func own(data string) (*os.File, error) {
 // keyFile holds the key of a server that has none configured.
 func keyFile(data string) string { return filepath.Join(data, "key") }
 
-// ownKey returns the key in the folder data, which it makes at first.
-func ownKey(data string) (string, error) {
-	path := keyFile(data)
+// tokenFile holds what an action on the admin listener needs.
+func tokenFile(data string) string { return filepath.Join(data, "token") }
+
+// ownSecret returns the secret in a file of the folder data, which it makes at
+// first.
+func ownSecret(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(path)
+		return makeSecret(path)
 	}
 	if err != nil {
 		return "", err
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("key file %s: others can read it: chmod 600 it", path)
+		return "", fmt.Errorf("%s: others can read it: chmod 600 it", path)
 	}
-	key := strings.TrimSpace(string(text))
-	if key == "" {
-		return "", fmt.Errorf("key file %s: empty: remove it, and a new key is made", path)
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", fmt.Errorf("%s: empty: remove it, and a new one is made", path)
 	}
-	return key, nil
+	return secret, nil
 }
 
-// makeKey writes a key of the form that Skyline asks for: 32 letters and digits.
-func makeKey(path string) (string, error) {
+// makeSecret writes one of the form that Skyline asks of a key: 32 letters and digits.
+func makeSecret(path string) (string, error) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	key := make([]byte, 32)
 	for i := range key {

@@ -66,6 +66,6 @@ func rootCommand() *cobra.Command {
 	}
 	o := &options{}
 	o.addTo(root)
-	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), versionCommand())
+	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), journalCommand(o), deadCommand(o), versionCommand())
 	return root
 }

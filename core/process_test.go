@@ -115,6 +115,7 @@ type process struct {
 	listen string // address for metrics
 	admin  string
 	data   string
+	file   string        // its configuration
 	ended  chan struct{} // closed when it has, with err set
 	err    error
 
@@ -187,7 +188,12 @@ func begin(t testing.TB, yaml string, args ...string) *process {
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{data: filepath.Join(dir, "data"), ended: make(chan struct{}), at: make(chan string, 1)}
+	p := &process{data: filepath.Join(dir, "data"), file: file, ended: make(chan struct{}), at: make(chan string, 1)}
+	for i, arg := range args[:max(0, len(args)-1)] {
+		if arg == "--data" {
+			p.data = args[i+1]
+		}
+	}
 	args = append([]string{"serve", "--config", file, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", p.data}, args...)
 	p.cmd = exec.Command(fluxgateBinary(t), args...)
 	p.cmd.Stderr, p.cmd.Stdout = p, &locked{p}
@@ -264,7 +270,7 @@ func (p *process) get(t testing.TB, query string) int {
 	return response.StatusCode
 }
 
-// figure returns the value of a metric without labels.
+// figure returns the value of a metric.
 func (p *process) figure(t testing.TB, name string) (value float64) {
 	t.Helper()
 	_, metrics := fetch(t, "http://"+p.admin+"/metrics")
@@ -278,6 +284,17 @@ func (p *process) figure(t testing.TB, name string) (value float64) {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+// labelled returns the value of a metric of a sink.
+func (p *process) labelled(t testing.TB, name, sink string) float64 {
+	t.Helper()
+	return p.figure(t, fmt.Sprintf("%s{sink=%q}", name, sink))
+}
+
+// flags returns args with those that name p's configuration and folders.
+func (p *process) flags(args ...string) []string {
+	return append(args, "--config", p.file, "--data", p.data, "--admin", p.admin)
 }
 
 // await returns when ok does; it fails the test after ten seconds.

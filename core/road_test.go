@@ -60,58 +60,54 @@ func (r ready) Decode(context.Context, sdk.Request) (sdk.Submission, error) { re
 
 // Senders share metrics two by two, one sending again what the other has just
 // sent, and each sends a request again until it is accepted, as it is told to.
-// Then every datapoint of every accepted request must be in both sinks.
+// Then every datapoint of every accepted request must reach both sinks, in order,
+// over a restart in the middle.
 func TestNothingAcceptedIsMissing(t *testing.T) {
 	const senders, requests = 16, 200
-	store, err := ledger.OpenEmbedded(filepath.Join(t.TempDir(), "ledger.db"))
+	folder := t.TempDir()
+	store, err := ledger.OpenEmbedded(filepath.Join(folder, "ledger.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	metrics := prometheus.NewRegistry()
 	sinks := make([]*moody, 2)
-	var lanes []delivery.Sink
 	for i := range sinks {
 		sinks[i] = &moody{stored: make(map[sdk.Datapoint]bool), newest: make(map[string]int64)}
-		lanes = append(lanes, delivery.Sink{Sink: sinks[i], Name: fmt.Sprint(i), Required: true})
 	}
-	last, sent := ledger.New(store, time.Minute, metrics), delivery.New(lanes, metrics)
-	stopLedger, stopLanes := background(last.Run), background(sent.Run)
-	var keys flow.Keys
-	if err := keys.Add("k", ""); err != nil {
-		t.Fatal(err)
-	}
-	road := &flow.Flow{
-		Keys: keys, Window: flow.Window{MaxAge: time.Hour, MaxAhead: time.Minute}, Ledger: last, Sinks: sent,
-		Now: time.Now, Books: flow.NewBooks(metrics),
-	}
-	start := time.Now().Unix() - 3000
-	var all sync.WaitGroup
-	for sender := range senders {
-		all.Go(func() {
-			for i := range requests {
-				b := make(sdk.Batch, 1+rand.IntN(3))
-				for j := range b {
-					b[j] = sdk.Datapoint{Metric: fmt.Sprintf("m.%d.%d", sender/2, j), Timestamp: start + int64(i), Value: float64(i)}
-				}
-				for {
-					_, err := road.Accept(t.Context(), ready{sdk.Submission{Key: "k", Batch: append(sdk.Batch(nil), b...)}}, sdk.Request{})
-					if err == nil {
-						break
+	start, sent := time.Now().Unix()-3000, &sentLog{newest: make(map[string]int64), overtaken: make(map[sdk.Datapoint]bool)}
+	for half := range 2 {
+		road, stop := startRoad(t, folder, store, sinks)
+		var all sync.WaitGroup
+		for sender := range senders {
+			all.Go(func() {
+				for i := half * requests / 2; i < (half+1)*requests/2; i++ {
+					b := make(sdk.Batch, 1+rand.IntN(3))
+					for j := range b {
+						b[j] = sdk.Datapoint{Metric: fmt.Sprintf("m.%d.%d", sender/2, j), Timestamp: start + int64(i), Value: float64(i)}
 					}
-					if !errors.Is(err, sdk.ErrUnavailable) {
-						t.Errorf("told %v", err)
-						return
-					}
+					sent.until(t, road, b)
 				}
-				checkStored(t, sinks, b)
-			}
-		})
+			})
+		}
+		all.Wait()
+		if half == 1 {
+			last := sdk.Batch{{Metric: "last", Timestamp: start, Value: 1}}
+			sent.until(t, road, last)
+			await(t, "both sinks have the last datapoint", func() bool {
+				return sinks[0].has(last) && sinks[1].has(last)
+			})
+		}
+		stop()
 	}
-	all.Wait()
-	stopLanes()
-	stopLedger()
 	for sender := range senders / 2 {
+		for i := range requests {
+			d := sdk.Datapoint{Metric: fmt.Sprintf("m.%d.0", sender), Timestamp: start + int64(i), Value: float64(i)}
+			for j, s := range sinks {
+				if !s.has(sdk.Batch{d}) && !sent.overtaken[d] {
+					t.Errorf("sink %d lacks %v of an accepted request", j, d)
+				}
+			}
+		}
 		metric := fmt.Sprintf("m.%d.0", sender)
 		got, err := store.Last(t.Context(), []string{metric})
 		if err != nil || got[0] != start+requests-1 {
@@ -120,18 +116,63 @@ func TestNothingAcceptedIsMissing(t *testing.T) {
 	}
 }
 
-// checkStored checks an accepted request. What the other sender of a metric was
-// faster with may be newer; then what was accepted is a duplicate.
-func checkStored(t *testing.T, sinks []*moody, b sdk.Batch) {
+// startRoad makes the road to sinks, and returns it with what stops it.
+func startRoad(t *testing.T, folder string, store ledger.Store, sinks []*moody) (road *flow.Flow, stop func()) {
 	t.Helper()
+	var lanes []delivery.Sink
 	for i, s := range sinks {
-		for _, d := range b {
-			s.mu.Lock()
-			newest := s.newest[d.Metric]
-			s.mu.Unlock()
-			if !s.has(sdk.Batch{d}) && newest <= d.Timestamp {
-				t.Errorf("sink %d lacks %v of an accepted request", i, d)
-			}
+		lanes = append(lanes, delivery.Sink{Sink: s, Name: fmt.Sprint(i), Required: true})
+	}
+	metrics := prometheus.NewRegistry()
+	last := ledger.New(store, time.Minute, metrics)
+	kept, err := delivery.Open(delivery.Setup{Folder: folder, Budget: 64 << 20, Sinks: lanes, Ledger: last}, metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopLanes := background(kept.Run)
+	var keys flow.Keys
+	if err := keys.Add("k", flow.Grant{}); err != nil {
+		t.Fatal(err)
+	}
+	road = &flow.Flow{Ledger: last, Journal: kept.Live, Fill: kept.Fill, Now: time.Now, Books: flow.NewBooks(metrics)}
+	road.Admit(flow.Terms{Keys: keys, Window: flow.Window{MaxAge: time.Hour, MaxAhead: time.Minute}})
+	return road, func() {
+		stopLanes()
+		if err := kept.Close(); err != nil {
+			t.Error(err)
 		}
+	}
+}
+
+// A sentLog knows which datapoints may be missing: those that were accepted when a
+// newer one of their metric had been sent already, and may have been duplicates.
+type sentLog struct {
+	mu        sync.Mutex
+	newest    map[string]int64
+	overtaken map[sdk.Datapoint]bool
+}
+
+// until sends b until it is accepted.
+func (l *sentLog) until(t *testing.T, road *flow.Flow, b sdk.Batch) {
+	l.note(b)
+	for {
+		_, err := road.Accept(t.Context(), ready{sdk.Submission{Key: "k", Batch: append(sdk.Batch(nil), b...)}}, sdk.Request{})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, sdk.ErrUnavailable) {
+			t.Errorf("told %v", err)
+			return
+		}
+	}
+	l.note(b)
+}
+
+func (l *sentLog) note(b sdk.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range b {
+		l.newest[d.Metric] = max(l.newest[d.Metric], d.Timestamp)
+		l.overtaken[d] = l.newest[d.Metric] > d.Timestamp
 	}
 }

@@ -1,16 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +37,7 @@ func serveCommand(o *options) *cobra.Command {
 				return err
 			}
 			setLog(c.Log.Level)
-			return serve(cmd.Context(), c, welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)})
+			return serve(cmd.Context(), c, welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}, o.load)
 		}),
 	}
 	cmd.Flags().BoolVar(&printKey, "print-key", false, "print a curl line with the key that was made, also when standard output is no terminal")
@@ -46,15 +45,15 @@ func serveCommand(o *options) *cobra.Command {
 }
 
 // serve is Fluxgate: it makes every part, joins them, and waits for ctx to end.
-// What was made last is stopped first.
-func serve(ctx context.Context, c config.Config, w welcome) error {
+// What was made last is stopped first. At a SIGHUP it loads another configuration.
+func serve(ctx context.Context, c config.Config, w welcome, load func() (config.Config, error)) (err error) {
 	lock, err := own(c.Data)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
 	defer slog.Info("stopped")
-	keys, made, err := admit(c)
+	terms, made, err := admit(c)
 	if err != nil {
 		return err
 	}
@@ -68,21 +67,45 @@ func serve(ctx context.Context, c config.Config, w welcome) error {
 	if err != nil {
 		return err
 	}
+	last := ledger.New(store, c.Validate.MaxAhead, metrics)
+	kept, err := delivery.Open(delivery.Setup{
+		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), Ledger: last,
+	}, metrics)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
 	err = plugins.Open(ctx)
 	defer background(plugins.Run)()
 	if err != nil {
 		return err
 	}
-	last := ledger.New(store, c.Validate.MaxAhead, metrics)
 	defer background(last.Run)()
-	lanes := delivery.New(sinks, metrics)
-	defer background(until(ctx, lanes.Run))()
-	road := &flow.Flow{
-		Keys: keys, Window: flow.Window(c.Validate), Ledger: last, Sinks: lanes, Now: time.Now, Books: flow.NewBooks(metrics),
+	defer background(kept.Run)()
+	road := &flow.Flow{Ledger: last, Journal: kept.Live, Fill: kept.Fill, Now: time.Now, Books: flow.NewBooks(metrics), Ending: ctx}
+	road.Admit(terms)
+	door := web.NewDoor(road, served(c, inputs), limits(c), metrics)
+	defer background((&reloader{load, c, plugins, kept, road, door}).run)()
+	admin, err := newAdmin(c.Data, metrics, plugins, kept)
+	if err != nil {
+		return err
 	}
-	limits := web.Limits{Body: int64(c.Limits.Body), Inflight: int64(c.Limits.Inflight)}
-	door, admin := web.NewDoor(road, inputs, limits, metrics), web.NewAdmin(metrics, plugins.Missing)
 	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
+}
+
+func newAdmin(data string, metrics prometheus.Gatherer, plugins *fleet.Fleet, kept *delivery.Delivery) (http.Handler, error) {
+	token, err := ownSecret(tokenFile(data))
+	if err != nil {
+		return nil, err
+	}
+	return web.NewAdmin(web.Admin{
+		Metrics: metrics, Missing: plugins.Missing, Token: token,
+		Retry: func(ctx context.Context, sink string) (any, error) { return kept.Retry(ctx, sink) },
+	}), nil
+}
+
+func limits(c config.Config) web.Limits {
+	return web.Limits{Body: int64(c.Limits.Body), Inflight: int64(c.Limits.Inflight)}
 }
 
 // newMetrics returns what /metrics shows, with the figures of the process itself.
@@ -90,26 +113,6 @@ func newMetrics() *prometheus.Registry {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return metrics
-}
-
-// lastWrites is how long the sinks may go on when the server is stopping. It is
-// shorter than what web gives the requests in flight, so that each is answered.
-const lastWrites = 5 * time.Second
-
-// until has run end lastWrites after ctx, unless it is ended before.
-func until(ctx context.Context, run func(context.Context)) func(context.Context) {
-	return func(own context.Context) {
-		limited, cancel := context.WithCancel(own)
-		defer cancel()
-		defer context.AfterFunc(ctx, func() {
-			select {
-			case <-time.After(lastWrites):
-				cancel()
-			case <-own.Done():
-			}
-		})()
-		run(limited)
-	}
 }
 
 // background starts run and returns what ends it and waits for its end.
@@ -126,22 +129,27 @@ func background(run func(context.Context)) (stop func()) {
 	}
 }
 
-// admit returns the configured keys. Without any it is the one in the folder
-// data, which is returned too.
-func admit(c config.Config) (keys flow.Keys, made string, err error) {
-	for _, k := range c.Keys {
-		if err := keys.Add(string(k.Key), k.Prefix); err != nil {
-			return nil, "", err
+// admit returns what requests must meet. Without configured keys the one in the
+// folder data is admitted, which is returned too.
+func admit(c config.Config) (terms flow.Terms, made string, err error) {
+	terms.Window = flow.Window(c.Validate)
+	keys := c.Keys
+	if len(keys) == 0 {
+		if made, err = ownSecret(keyFile(c.Data)); err != nil {
+			return terms, "", err
+		}
+		keys = []config.Key{{Key: config.Secret(made)}}
+	}
+	for _, k := range keys {
+		grant := flow.Grant{Prefix: k.Prefix}
+		if err := grant.Ack.UnmarshalText([]byte(cmp.Or(k.Ack, c.Ack))); err != nil {
+			return terms, "", err
+		}
+		if err := terms.Keys.Add(string(k.Key), grant); err != nil {
+			return terms, "", err
 		}
 	}
-	if len(keys) > 0 {
-		return keys, "", nil
-	}
-	made, err = ownKey(c.Data)
-	if err != nil {
-		return nil, "", err
-	}
-	return keys, made, keys.Add(made, "")
+	return terms, made, nil
 }
 
 // openStore returns where the ledger is kept.
@@ -159,23 +167,18 @@ func openRedis(c config.Redis) *ledger.Redis {
 	})
 }
 
-// enlist adds every configured plugin to a fleet.
-func enlist(c config.Config, metrics prometheus.Registerer) (*fleet.Fleet, []web.Input, []delivery.Sink, error) {
-	plugins, err := fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
+// enlist makes a fleet of every configured plugin. The plugins are in the order of
+// their names.
+func enlist(c config.Config, metrics prometheus.Registerer) (plugins *fleet.Fleet, inputs []*fleet.Input, sinks []*fleet.Sink, err error) {
+	plugins, err = fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var inputs []web.Input
-	for _, name := range slices.Sorted(maps.Keys(c.Inputs)) {
-		in := c.Inputs[name]
-		spec := fleet.Spec{Name: name, Program: in.Plugin, Checksum: in.Checksum, Config: in.Config}
-		inputs = append(inputs, web.Input{Input: plugins.Input(spec), Routes: in.Routes})
+	for _, spec := range inputSpecs(c) {
+		inputs = append(inputs, plugins.Input(spec))
 	}
-	var sinks []delivery.Sink
-	for _, name := range slices.Sorted(maps.Keys(c.Sinks)) {
-		s := c.Sinks[name]
-		spec := fleet.Spec{Name: name, Program: s.Plugin, Checksum: s.Checksum, Config: s.Config, Optional: !s.Required}
-		sinks = append(sinks, delivery.Sink{Sink: plugins.Sink(spec), Name: name, Required: s.Required})
+	for _, spec := range sinkSpecs(c) {
+		sinks = append(sinks, plugins.Sink(spec))
 	}
 	return plugins, inputs, sinks, nil
 }

@@ -26,8 +26,9 @@ const whisperPlugin = "fluxgate-sink-whisper"
 
 func showCommand(o *options) *cobra.Command {
 	var (
-		sink, output string
-		points       int
+		sink   string
+		output format
+		points int
 	)
 	cmd := &cobra.Command{
 		Use:   "show METRIC",
@@ -39,9 +40,8 @@ func showCommand(o *options) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			print, ok := map[string]func(io.Writer, []sdk.Point) error{"text": printText, "json": printJSON}[output]
-			if !ok || points < 1 {
-				return fmt.Errorf("--output is text or json, and --points at least 1")
+			if points < 1 {
+				return errors.New("--points is at least 1")
 			}
 			return command(func(cmd *cobra.Command, args []string) error {
 				c, err := o.load()
@@ -52,12 +52,15 @@ func showCommand(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return print(cmd.OutOrStdout(), found)
+				if output.json {
+					return printPoints(cmd.OutOrStdout(), found)
+				}
+				return printText(cmd.OutOrStdout(), found)
 			})(cmd, args)
 		},
 	}
 	cmd.Flags().StringVar(&sink, "sink", "", "the sink whose files are read, where several are whisper sinks")
-	cmd.Flags().StringVar(&output, "output", "text", "text or json")
+	output.addTo(cmd)
 	cmd.Flags().IntVar(&points, "points", 30, "how many points")
 	return cmd
 }
@@ -149,7 +152,7 @@ func readWhisper(path string) (points []sdk.Point, err error) {
 
 func intPointer(i int) *int { return &i }
 
-func printJSON(w io.Writer, points []sdk.Point) error {
+func printPoints(w io.Writer, points []sdk.Point) error {
 	type point struct {
 		Timestamp int64   `json:"timestamp"`
 		Value     float64 `json:"value"`

@@ -22,6 +22,7 @@ func startSystem(t *testing.T) system {
 		t.Fatal(err)
 	}
 	p := launch(t, fmt.Sprintf(`
+ack: delivered
 keys:
   - key: %s
   - {key: %s, prefix: acme}

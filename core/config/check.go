@@ -15,6 +15,13 @@ const (
 	maxPrefix = 200     // characters: a metric needs room behind it
 	maxBody   = 1 * GiB // larger requests would not pass through a plugin
 
+	// A journal has several segments, each larger than a record.
+	minJournal = 16 * MiB
+
+	// journalShare is how much larger than one request the journal must be, so that
+	// every request fits, with longer metrics and some room for others.
+	journalShare = 16
+
 	// digestMark begins a key of which only the sha256 is given.
 	digestMark = "sha256:"
 )
@@ -25,6 +32,7 @@ func (f *faults) check(c Config) {
 	if strings.TrimSpace(c.Data) == "" {
 		f.add("data", "is empty: name a folder, such as ./data")
 	}
+	f.checkAck("ack", c.Ack)
 	f.checkKeys(c.Keys)
 	f.checkRedis(c.Redis)
 	f.checkSpan("validate.max_age", c.Validate.MaxAge)
@@ -35,6 +43,12 @@ func (f *faults) check(c Config) {
 	f.checkSinks(c.Sinks)
 }
 
+func (f *faults) checkAck(setting, ack string) {
+	if ack != AckDurable && ack != AckDelivered {
+		f.add(setting, "%q is no acknowledgement: write %s or %s", ack, AckDurable, AckDelivered)
+	}
+}
+
 // checkKeys never prints a key: it may be right in all but one letter.
 func (f *faults) checkKeys(keys []Key) {
 	seen := make(map[string]int, len(keys))
@@ -42,6 +56,9 @@ func (f *faults) checkKeys(keys []Key) {
 		setting := fmt.Sprintf("keys[%d]", i)
 		if wrong := misprefixed(k.Prefix); wrong != "" {
 			f.add(setting+".prefix", "%q %s", k.Prefix, wrong)
+		}
+		if k.Ack != "" {
+			f.checkAck(setting+".ack", k.Ack)
 		}
 		digest, wrong := digestOf(string(k.Key))
 		if wrong != "" {
@@ -129,6 +146,9 @@ func (f *faults) checkLimits(l Limits) {
 	if l.Inflight < l.Body || l.Inflight <= 0 {
 		f.add("limits.inflight", "%v is less than one request may have: give at least limits.body, which is %v", l.Inflight, l.Body)
 	}
+	if least := max(minJournal, journalShare*l.Body); l.Body <= maxBody && l.Journal < least {
+		f.add("limits.journal", "%v is too small: give at least %v and %d times limits.body, which makes %v", l.Journal, Size(minJournal), journalShare, least)
+	}
 }
 
 func (f *faults) checkFolders(folders []string) {
@@ -173,10 +193,9 @@ func (f *faults) checkSinks(sinks map[string]Sink) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(sinks)) {
 		f.checkPlugin("sinks."+name, name, sinks[name].Plugin, sinks[name].Checksum)
-	}
-	required := func(s Sink) bool { return s.Required || s.Plugin == "" } // that one is told already
-	if len(sinks) > 0 && !slices.ContainsFunc(slices.Collect(maps.Values(sinks)), required) {
-		f.add("sinks", "has only optional sinks, so nobody would have to keep what is accepted: make one required")
+		if rate := sinks[name].Rate; rate < 0 {
+			f.add("sinks."+name+".rate", "%d is negative: give the most datapoints in a second, or 0 for as many as it takes", rate)
+		}
 	}
 }
 

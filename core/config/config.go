@@ -17,6 +17,7 @@ type Config struct {
 	Admin    string           `koanf:"admin"`  // where health and metrics are shown, as host:port
 	Data     string           `koanf:"data"`   // the folder for everything that is kept, as given
 	Keys     []Key            `koanf:"keys"`   // empty: one is made
+	Ack      string           `koanf:"ack"`    // when a request is answered, for keys that do not say: durable or delivered
 	Redis    Redis            `koanf:"redis"`
 	Validate Validate         `koanf:"validate"`
 	Limits   Limits           `koanf:"limits"`
@@ -30,6 +31,7 @@ type Config struct {
 type Key struct {
 	Key    Secret `koanf:"key"`    // plainly, or "sha256:" and its digest in hexadecimal
 	Prefix string `koanf:"prefix"` // the namespace of its metrics; empty: none
+	Ack    string `koanf:"ack"`    // as with the Config; empty: what that says
 }
 
 // Redis says where the ledger is kept.
@@ -48,10 +50,11 @@ type Validate struct {
 	MaxAhead time.Duration `koanf:"max_ahead"`
 }
 
-// Limits bound what requests may hold of memory.
+// Limits bound what requests may hold of memory, and what waits may of the disk.
 type Limits struct {
 	Body     Size `koanf:"body"`     // of one request, at most 1 GiB
 	Inflight Size `koanf:"inflight"` // of all requests that are being worked on
+	Journal  Size `koanf:"journal"`  // of all that is kept for the sinks, at least 16 MiB
 }
 
 // An Input is an input plugin and what it serves.
@@ -65,7 +68,8 @@ type Input struct {
 // A Sink is a sink plugin and its weight.
 type Sink struct {
 	Plugin   string   `koanf:"plugin"`   // as with an Input
-	Required bool     `koanf:"required"` // whether a request waits for it; true unless said otherwise
+	Required bool     `koanf:"required"` // whether what it has not taken is always kept; true unless said otherwise
+	Rate     int      `koanf:"rate"`     // the most datapoints in a second; 0: as many as it takes
 	Checksum string   `koanf:"checksum"` // as with an Input
 	Config   Settings `koanf:"config"`
 }
@@ -74,6 +78,12 @@ type Sink struct {
 type Log struct {
 	Level slog.Level `koanf:"level"`
 }
+
+// When a request may be answered with success.
+const (
+	AckDurable   = "durable"   // its datapoints are on disk
+	AckDelivered = "delivered" // every required sink has them besides
+)
 
 // defaults returns the settings that hold where nothing else is said, save the
 // lists and sections that a given one replaces as a whole.
@@ -84,7 +94,8 @@ func defaults() Config {
 		Data:     "./data",
 		Redis:    Redis{Hash: true},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
-		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB},
+		Ack:      AckDurable,
+		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB, Journal: 4 * GiB},
 		Log:      Log{Level: slog.LevelInfo},
 	}
 }

@@ -43,7 +43,8 @@ func embedded(t *testing.T, data string) Config {
 		Listen: "127.0.0.1:8000", Admin: "127.0.0.1:8001", Data: data,
 		Redis:    Redis{Hash: true},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
-		Limits:   Limits{Body: 32 << 20, Inflight: 256 << 20},
+		Ack:      AckDurable,
+		Limits:   Limits{Body: 32 << 20, Inflight: 256 << 20, Journal: 4 << 30},
 		Plugins:  []string{filepath.Join(filepath.Dir(program), "plugins"), "/usr/lib/fluxgate/plugins"},
 		Inputs: map[string]Input{"flux": {
 			Plugin: "fluxgate-input-flux", Routes: []string{"GET /metric_data", "POST /metric_data_post"}, Config: Settings{},
@@ -168,7 +169,7 @@ func TestOperatorsFile(t *testing.T) {
 		t.Errorf("the example has %d lines, not twelve", n)
 	}
 	want := embedded(t, "/var/lib/fluxgate")
-	want.Keys = []Key{{"YOURown32charSkylineAPIkeySecret", "acme"}}
+	want.Keys = []Key{{Key: "YOURown32charSkylineAPIkeySecret", Prefix: "acme"}}
 	want.Redis = Redis{Address: "/run/redis/redis.sock", Password: "hunter2", Hash: true}
 	want.Sinks = map[string]Sink{"carbon": {Plugin: "fluxgate-sink-pickle", Required: true, Config: Settings{"address": "127.0.0.1:2004"}}}
 	equal(t, loaded(t, operator), want)

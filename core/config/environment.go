@@ -144,6 +144,10 @@ func nearest(variable string, words []string) string {
 	if len(within) > 0 {
 		all = within // it names a section
 	}
+	same := slices.DeleteFunc(slices.Clone(all), func(v string) bool { return !strings.HasSuffix(v, "__"+inner) })
+	if inner != "NAME" && len(same) > 0 {
+		all = same // it leaves out the section of a plugin's settings
+	}
 	return sdk.Nearest(given, all)
 }
 

@@ -1,18 +1,21 @@
-// Package delivery brings accepted datapoints to the sinks, in order: one lane
-// for each sink, so that a slow one delays its own destination and nothing else.
+// Package delivery keeps accepted datapoints on disk and brings them to the
+// sinks, in order: one lane for each sink, at its own pace, so that a slow one
+// delays its own destination and nothing else.
 package delivery
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"log/slog"
+	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"fluxgate/core/journal"
 	"fluxgate/sdk"
 )
 
@@ -20,77 +23,180 @@ import (
 type Sink struct {
 	sdk.Sink
 	Name     string
-	Required bool // a batch counts as taken only when this sink has it
+	Required bool // what it has not taken is kept, whatever room that needs
+	Rate     int  // the most datapoints in a second; 0: as many as it takes
 }
 
-// A Delivery is the lanes to all sinks.
-type Delivery struct{ lanes []*lane }
+// A Ledger is told what is accepted, and what every required sink has.
+type Ledger interface {
+	// Restore notes, before anything is judged, that b was accepted earlier.
+	Restore(b sdk.Batch)
+	// Record notes that b is delivered. After an error it is called again.
+	Record(ctx context.Context, b sdk.Batch) error
+}
 
-// New returns the lanes to sinks. Run must be called.
-func New(sinks []Sink, metrics prometheus.Registerer) *Delivery {
-	counter := func(name, help string) *prometheus.CounterVec {
-		return promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"sink"})
-	}
-	taken := counter("fluxgate_datapoints_taken_total", "Datapoints that the sink has taken.")
-	expired := counter("fluxgate_datapoints_expired_total", "Datapoints that an optional sink has missed.")
+// Setup is what a delivery needs.
+type Setup struct {
+	Folder string // for the journals and the dead letters
+	Budget int64  // bytes on disk for both journals and the dead letters
+	Sinks  []Sink
+	Ledger Ledger
+}
+
+const (
+	// fillShare is the part of the budget that the journal of backfill has.
+	fillShare = 8
+
+	// fillRate bounds the datapoints of backfill that a sink gets in a second, so
+	// that history does not delay live data.
+	fillRate = 10_000
+)
+
+// A Delivery is the journals and the lanes to all sinks.
+type Delivery struct {
+	Live *Stream // in the order of judgement
+	Fill *Stream // backfill, at a bounded rate
+
+	targets []*target
+	record  *recorder
+}
+
+// Open opens the journals in s.Folder, makes what is missing, and tells the
+// ledger what is accepted and not recorded yet. It refuses, with the remedy, to
+// leave datapoints waiting for a sink that is not configured any more. Run must be
+// called, and Close in the end.
+func Open(s Setup, metrics prometheus.Registerer) (*Delivery, error) {
 	d := &Delivery{}
-	for _, s := range sinks {
-		d.lanes = append(d.lanes, newLane(s, taken.WithLabelValues(s.Name), expired.WithLabelValues(s.Name)))
+	live, err := openLog(s.Folder, "live", s.Budget-s.Budget/fillShare)
+	if err != nil {
+		return nil, err
 	}
-	return d
+	fill, err := openLog(s.Folder, "fill", s.Budget/fillShare)
+	if err != nil {
+		return nil, errors.Join(err, live.Close())
+	}
+	d.Live, d.Fill = newStream("live", live), newStream("fill", fill)
+	if err := d.join(s); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	d.register(metrics)
+	return d, nil
 }
 
-// Run delivers until ctx ends. What waits then is not taken.
+// Folder returns where a journal, live or fill, is kept below folder.
+func Folder(folder, name string) string { return filepath.Join(folder, "journal", name) }
+
+func openLog(folder, name string, budget int64) (*journal.Log, error) {
+	path := Folder(folder, name)
+	log, err := journal.Open(path, journal.Options{
+		Budget:    budget,
+		Summarize: summarize,
+		Report:    func(err error) { slog.Error("journal", "journal", name, "err", err) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("journal %s: %w", path, err)
+	}
+	return log, nil
+}
+
+// join makes the lanes to every sink, and the one to the ledger.
+func (d *Delivery) join(s Setup) error {
+	if err := errors.Join(forsaken(d.Live, s.Sinks), forsaken(d.Fill, s.Sinks)); err != nil {
+		return err
+	}
+	for _, sink := range s.Sinks {
+		t, err := newTarget(sink, s.Folder)
+		if err != nil {
+			return err
+		}
+		d.targets = append(d.targets, t)
+		live, err := d.Live.add(t, sink.Rate)
+		if err != nil {
+			return err
+		}
+		fill, err := d.Fill.add(t, fillRate)
+		if err != nil {
+			return err
+		}
+		if err := t.reconcile(live, fill); err != nil {
+			return err
+		}
+	}
+	d.charge()
+	for _, t := range d.targets {
+		t.dead.changed = d.charge
+	}
+	var err error
+	d.record, err = newRecorder(d.Live, s.Ledger)
+	return err
+}
+
+// charge has the dead letters count against the budget of live data.
+func (d *Delivery) charge() {
+	var bytes int64
+	for _, t := range d.targets {
+		bytes += t.dead.size()
+	}
+	d.Live.log.Charge(bytes)
+}
+
+// forsaken forgets the cursors of sinks that are not configured any more. It is
+// an error if something waits for one.
+func forsaken(s *Stream, sinks []Sink) error {
+	var errs []error
+	for _, b := range s.log.Stored() {
+		known := slices.ContainsFunc(sinks, func(sink Sink) bool { return sink.Name == b.Reader })
+		switch {
+		case known || b.Reader == recorderName:
+		case b.Waiting > 0:
+			errs = append(errs, fmt.Errorf("%d datapoints wait in the journal %s for the sink %q, which is not configured: "+
+				"configure it again until it has them, or give them up with: fluxgate journal drop %s", b.Waiting, s.name, b.Reader, b.Reader))
+		default:
+			errs = append(errs, s.log.Drop(b.Reader))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run delivers until ctx ends, and finishes the writes under way. What waits then
+// stays in the journals.
 func (d *Delivery) Run(ctx context.Context) {
-	var lanes sync.WaitGroup
-	for _, l := range d.lanes {
-		lanes.Go(func() { l.run(ctx) })
+	var lanes, recorder sync.WaitGroup
+	delivered, stop := context.WithCancel(context.WithoutCancel(ctx))
+	recorder.Go(func() { d.record.run(delivered) })
+	for _, s := range []*Stream{d.Live, d.Fill} {
+		for _, l := range s.lanes {
+			lanes.Go(func() { l.run(ctx) })
+		}
 	}
 	lanes.Wait()
+	stop()
+	recorder.Wait()
 }
 
-// Send puts b at the end of every lane. The function that it returns waits
-// until every required sink has taken b, and returns nil, or an error that names
-// the sinks that have not: it wraps [sdk.ErrInvalid] when one of them never
-// will, else [sdk.ErrUnavailable]. It waits for at most 40 seconds: for the turn
-// under way and the one that b is part of.
-func (d *Delivery) Send(b sdk.Batch) (taken func() error) {
-	if len(b) == 0 {
-		return func() error { return nil }
+// Close ends the journals. Run must have returned.
+func (d *Delivery) Close() error {
+	errs := []error{d.Live.log.Close(), d.Fill.log.Close()}
+	for _, t := range d.targets {
+		errs = append(errs, t.dead.close())
 	}
-	var parcels []*parcel
-	for _, l := range d.lanes {
-		p := &parcel{batch: b, sink: l.sink.Name, result: make(chan error, 1)}
-		l.put(p)
-		if l.sink.Required {
-			parcels = append(parcels, p)
+	return errors.Join(errs...)
+}
+
+// Change gives the sinks other weights: whether they are required, and their
+// rate. The names must be those of before.
+func (d *Delivery) Change(sinks []Sink) {
+	for _, sink := range sinks {
+		for _, s := range []*Stream{d.Live, d.Fill} {
+			l := s.lane(sink.Name)
+			l.reader.SetOptional(!sink.Required)
+			l.required.Store(sink.Required)
 		}
+		d.Live.lane(sink.Name).pace.set(sink.Rate)
 	}
-	return func() error { return outcome(parcels) }
+	d.Live.advanced()
+	d.Fill.advanced()
 }
 
-// outcome waits for all parcels of a request.
-func outcome(parcels []*parcel) error {
-	var refusal error
-	var away []string
-	for _, p := range parcels {
-		err := <-p.result
-		switch {
-		case errors.Is(err, sdk.ErrInvalid):
-			refusal = fmt.Errorf("sink %q refuses the datapoints: %w", p.sink, err)
-		case err != nil:
-			away = append(away, strconv.Quote(p.sink))
-		}
-	}
-	if refusal != nil || len(away) == 0 {
-		return refusal
-	}
-	return sdk.Unavailablef("sink %s has not taken the datapoints, send them again", strings.Join(away, " and "))
-}
-
-// A parcel is the datapoints of one request on their way to one sink.
-type parcel struct {
-	batch  sdk.Batch
-	sink   string
-	result chan error // has room for the one result
-}
+// lastWrites is how long a write under way may go on when the server stops.
+const lastWrites = 2 * time.Second

@@ -5,31 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"fluxgate/sdk"
 )
 
-// A shelf is a sink in memory. It refuses a batch with a metric called "bad",
-// and holds every write while it is shut.
+const budget = 64 << 20
+
+// A shelf is a sink in memory.
 type shelf struct {
 	mu     sync.Mutex
-	writes []sdk.Batch
-	asked  int
-	fault  error
-	shut   chan struct{} // nil: open
+	writes []sdk.Batch // that it took
+	asked  []int       // datapoints of each call
+	fault  func(sdk.Batch) error
+	shut   chan struct{} // nil: open; else each write waits until it is closed
 }
 
 func (s *shelf) Write(ctx context.Context, b sdk.Batch) error {
 	s.mu.Lock()
-	s.asked++
-	shut := s.shut
+	s.asked = append(s.asked, len(b))
+	fault, shut := s.fault, s.shut
 	s.mu.Unlock()
 	if shut != nil {
 		select {
@@ -38,208 +39,470 @@ func (s *shelf) Write(ctx context.Context, b sdk.Batch) error {
 			return ctx.Err()
 		}
 	}
+	if fault != nil {
+		if err := fault(b); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slices.ContainsFunc(b, func(d sdk.Datapoint) bool { return d.Metric == "bad" }) {
-		return sdk.Invalidf("metric bad")
-	}
-	if s.fault != nil {
-		return s.fault
-	}
 	s.writes = append(s.writes, slices.Clone(b))
 	return nil
 }
 
-// sizes returns how many datapoints each write had.
-func (s *shelf) sizes() (sizes []int) {
-	for _, b := range s.writes {
-		sizes = append(sizes, len(b))
+func (s *shelf) set(fault func(sdk.Batch) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
+}
+
+func (s *shelf) held() sdk.Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(s.writes...)
+}
+
+// has returns a fault for batches that hold a metric.
+func has(metric string, err error) func(sdk.Batch) error {
+	return func(b sdk.Batch) error {
+		if slices.ContainsFunc(b, func(d sdk.Datapoint) bool { return d.Metric == metric }) {
+			return err
+		}
+		return nil
 	}
-	return sizes
+}
+
+func always(err error) func(sdk.Batch) error { return func(sdk.Batch) error { return err } }
+
+var errAway = sdk.Unavailablef("away")
+
+// A book is a ledger in memory.
+type book struct {
+	mu       sync.Mutex
+	restored sdk.Batch
+	recorded sdk.Batch
+	fault    error
+	check    func(sdk.Batch)
+}
+
+func (l *book) Restore(b sdk.Batch) { l.restored = append(l.restored, b...) }
+
+func (l *book) Record(_ context.Context, b sdk.Batch) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault != nil {
+		return l.fault
+	}
+	if l.check != nil {
+		l.check(b)
+	}
+	l.recorded = append(l.recorded, b...)
+	return nil
+}
+
+func (l *book) set(fault error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = fault
+}
+
+func (l *book) held() sdk.Batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.recorded)
 }
 
 func batch(metric string, n int) sdk.Batch {
 	b := make(sdk.Batch, n)
 	for i := range b {
-		b[i] = sdk.Datapoint{Metric: metric, Timestamp: int64(i)}
+		b[i] = sdk.Datapoint{Metric: metric, Timestamp: int64(i + 1), Value: float64(i)}
 	}
 	return b
 }
 
-// deliver runs test, in a bubble, with running lanes to sinks.
-func deliver(t *testing.T, test func(*testing.T, *Delivery), sinks ...Sink) {
-	synctest.Test(t, func(t *testing.T) {
-		d := New(sinks, prometheus.NewRegistry())
-		ctx, cancel := context.WithCancel(context.Background())
-		var run sync.WaitGroup
-		run.Go(func() { d.Run(ctx) })
-		test(t, d)
+func point(metric string) sdk.Batch { return sdk.Batch{{Metric: metric, Timestamp: 1, Value: 2}} }
+
+func open(t *testing.T, folder string, l Ledger, sinks ...Sink) *Delivery {
+	t.Helper()
+	d, err := Open(Setup{Folder: folder, Budget: budget, Sinks: sinks, Ledger: l}, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// running runs d until the function that it returns is called, which closes d.
+func running(t *testing.T, d *Delivery) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { d.Run(ctx) })
+	return func() {
 		cancel()
 		run.Wait()
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// keep appends b, which must succeed.
+func keep(t *testing.T, s *Stream, b sdk.Batch) (delivered func(context.Context) error) {
+	t.Helper()
+	kept, delivered := s.Append(b)
+	if err := kept(); err != nil {
+		t.Fatal(err)
+	}
+	return delivered
+}
+
+// deliver runs test in a bubble with a clock of its own.
+func deliver(t *testing.T, l *book, test func(*testing.T, *Delivery), sinks ...Sink) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t, folder, l, sinks...)
+		defer running(t, d)()
+		test(t, d)
 	})
 }
 
-func TestEveryRequiredSinkMustTake(t *testing.T) {
-	good, bad, optional := &shelf{}, &shelf{fault: errors.New("disk on fire")}, &shelf{fault: errors.New("away")}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		err := d.Send(batch("a", 3))()
-		if !errors.Is(err, sdk.ErrUnavailable) || err.Error() != `unavailable: sink "bad" has not taken the datapoints, send them again` {
+func (d *Delivery) balance(t *testing.T) {
+	t.Helper()
+	for _, s := range []*Stream{d.Live, d.Fill} {
+		for _, l := range s.lanes {
+			if b := l.reader.Books(); b.Imbalance() != 0 {
+				t.Errorf("the books of %s in %s do not add up: %+v", b.Reader, s.name, b)
+			}
+		}
+	}
+}
+
+func TestEverySinkGetsEverythingInOrder(t *testing.T) {
+	fast, slow, optional := &shelf{}, &shelf{}, &shelf{}
+	var calls int
+	slow.fault = func(sdk.Batch) error {
+		if calls++; calls%3 != 0 {
+			return errors.New("not now")
+		}
+		return nil
+	}
+	var want sdk.Batch
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		var last func(context.Context) error
+		for i := range 50 {
+			b := batch(fmt.Sprint("m", i), 1+i%7)
+			want = append(want, b...)
+			last = keep(t, d.Live, b)
+		}
+		if err := last(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for i, s := range []*shelf{fast, slow} {
+			if !slices.Equal(s.held(), want) {
+				t.Errorf("sink %d has %d datapoints, or in another order, of %d", i, len(s.held()), len(want))
+			}
+		}
+		d.balance(t)
+	}, Sink{fast, "fast", true, 0}, Sink{slow, "slow", true, 0}, Sink{optional, "optional", false, 0})
+	if !slices.Equal(optional.held(), want) {
+		t.Error("the optional sink has not got everything")
+	}
+}
+
+func TestOnlyRequiredSinksAreAwaited(t *testing.T) {
+	good, bad, optional := &shelf{}, &shelf{fault: always(errAway)}, &shelf{fault: always(errAway)}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		delivered := keep(t, d.Live, batch("a", 3))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := delivered(ctx); err == nil || err.Error() != `sink "bad" has not taken it` {
 			t.Errorf("told %v", err)
 		}
-		bad.fault = nil
-		if err := d.Send(batch("a", 3))(); err != nil {
+		kept, duplicates := d.Live.Append(nil)
+		if err := kept(); err != nil {
+			t.Fatal(err)
+		}
+		if err := duplicates(ctx); err == nil {
+			t.Error("duplicates of what is not delivered count as delivered")
+		}
+		bad.set(nil)
+		if err := errors.Join(delivered(t.Context()), duplicates(t.Context())); err != nil {
 			t.Errorf("told %v when all that is required is well", err)
 		}
-		synctest.Wait()
-		for i, want := range []float64{6, 3, 0} {
-			if got := testutil.ToFloat64(d.lanes[i].taken); got != want {
-				t.Errorf("sink %s: %v datapoints are counted as taken, want %v", d.lanes[i].sink.Name, got, want)
-			}
-		}
-		if got := testutil.ToFloat64(d.lanes[2].expired); got != 6 {
-			t.Errorf("%v datapoints are counted as missed by the optional sink, want 6", got)
-		}
-	}, Sink{good, "good", true}, Sink{bad, "bad", true}, Sink{optional, "optional", false})
+	}, Sink{good, "good", true, 0}, Sink{bad, "bad", true, 0}, Sink{optional, "optional", false, 0})
 }
 
-func TestWhatArrivesMeanwhileIsTheNextBatch(t *testing.T) {
-	s := &shelf{}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		s.shut = make(chan struct{})
-		var waits []func() error
-		for i := range 20 {
-			waits = append(waits, d.Send(batch(fmt.Sprint("m", i), 1)))
-			synctest.Wait()
-		}
-		close(s.shut)
-		for _, wait := range waits {
-			if err := wait(); err != nil {
-				t.Error(err)
-			}
-		}
-		if got := s.sizes(); !slices.Equal(got, []int{1, 19}) {
-			t.Errorf("batches of %v, want 1 and 19", got)
-		}
-		for i, d := range s.writes[1] {
-			if want := fmt.Sprint("m", i+1); d.Metric != want {
-				t.Errorf("datapoint %d is of %s, want %s: order is lost", i, d.Metric, want)
-			}
-		}
-	}, Sink{s, "s", true})
+func TestRefusedDatapointStandsAlone(t *testing.T) {
+	s := &shelf{fault: has("bad", sdk.Invalidf("metric bad"))}
+	folder := t.TempDir()
+	d := open(t, folder, &book{}, Sink{s, "carbon", true, 0})
+	stop := running(t, d)
+	b := slices.Concat(batch("a", 100), point("bad"), batch("b", 200), point("bad"))
+	if err := keep(t, d.Live, b)(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if want := slices.Concat(batch("a", 100), batch("b", 200)); !slices.Equal(s.held(), want) {
+		t.Errorf("the sink has %d datapoints, or in another order, want the good %d", len(s.held()), len(want))
+	}
+	books := d.Live.lane("carbon").reader.Books()
+	if books.Delivered != 300 || books.Dead != 2 || books.Imbalance() != 0 {
+		t.Errorf("the books are %+v", books)
+	}
+	stop()
+	letters, err := DeadLetters(folder)
+	if err != nil || len(letters["carbon"]) != 2 {
+		t.Fatalf("dead letters are %v, %v", letters, err)
+	}
+	l := letters["carbon"][0]
+	if l.Metric != "bad" || l.Timestamp != 1 || l.Value != 2 || l.Number != 100 || l.Journal != "live" || l.Reason != "invalid: metric bad" {
+		t.Errorf("the dead letter is %+v", l)
+	}
 }
 
-func TestBatchesAreBounded(t *testing.T) {
-	s := &shelf{}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		s.shut = make(chan struct{})
-		first := d.Send(batch("a", 1))
-		synctest.Wait()
-		waits := []func() error{first, d.Send(batch("a", 3000)), d.Send(batch("b", 3000)), d.Send(batch("c", 12000))}
-		long := batch("d", 400)
-		for i := range long {
-			long[i].Metric = fmt.Sprintf("%04000d", i)
+// dead is the error of a call whose process ended.
+type dead struct{}
+
+func (dead) Error() string { return "the process has ended" }
+func (dead) Died() bool    { return true }
+
+func TestDatapointOfWhichASinkDiesStandsAlone(t *testing.T) {
+	s := &shelf{fault: has("poison", sdk.Unavailablef("%w", dead{}))}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		b := slices.Concat(batch("a", 300), point("poison"), batch("b", 20))
+		if err := keep(t, d.Live, b)(t.Context()); err != nil {
+			t.Error(err)
 		}
-		waits = append(waits, d.Send(long))
-		close(s.shut)
-		for _, wait := range waits {
-			if err := wait(); err != nil {
-				t.Error(err)
-			}
+		if want := slices.Concat(batch("a", 300), batch("b", 20)); !slices.Equal(s.held(), want) {
+			t.Errorf("the sink has %d datapoints, or in another order, want the good %d", len(s.held()), len(want))
 		}
-		if got := s.sizes(); !slices.Equal(got, []int{1, 3000, 3000, 5000, 5000, 2000, 130, 130, 130, 10}) {
-			t.Errorf("batches of %v", got)
+		if books := d.Live.lane("carbon").reader.Books(); books.Dead != 1 || books.Imbalance() != 0 {
+			t.Errorf("the books are %+v", books)
 		}
-	}, Sink{s, "s", true})
+		times := make(map[int]int) // calls by their number of datapoints
+		for _, n := range s.asked {
+			times[n]++
+		}
+		if times[len(b)] != deathLimit || times[1] < deathLimit {
+			t.Errorf("calls had %v datapoints: a batch is given up after %d deaths, and so is a datapoint", s.asked, deathLimit)
+		}
+	}, Sink{s, "carbon", true, 0})
 }
 
-func TestRefusedBatchIsToldToItsSenderAlone(t *testing.T) {
-	s := &shelf{}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		s.shut = make(chan struct{})
-		first := d.Send(batch("a", 1))
-		synctest.Wait()
-		before, bad, after := d.Send(batch("b", 2)), d.Send(append(batch("c", 1), batch("bad", 1)...)), d.Send(batch("d", 2))
-		close(s.shut)
-		for _, wait := range []func() error{first, before, after} {
-			if err := wait(); err != nil {
-				t.Errorf("a neighbour of a refused request is told %v", err)
-			}
+func TestDeathOfASinkAloneHurtsNoDatapoint(t *testing.T) {
+	var calls int
+	s := &shelf{fault: func(sdk.Batch) error {
+		if calls++; calls < deathLimit {
+			return dead{}
 		}
-		if err := bad(); !errors.Is(err, sdk.ErrInvalid) || err.Error() != `sink "s" refuses the datapoints: invalid: metric bad` {
-			t.Errorf("told %v", err)
+		return nil
+	}}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		if err := keep(t, d.Live, batch("a", 300))(t.Context()); err != nil || len(s.held()) != 300 {
+			t.Errorf("the sink has %d datapoints, %v", len(s.held()), err)
 		}
-	}, Sink{s, "s", true})
+	}, Sink{s, "carbon", true, 0})
 }
 
-func TestTheRestIsNotTriedOnASinkThatWentAway(t *testing.T) {
-	s := &shelf{}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		s.shut = make(chan struct{})
-		first := d.Send(batch("a", 1))
-		synctest.Wait()
-		waits := []func() error{first, d.Send(batch("bad", 1))}
-		for range 5 {
-			waits = append(waits, d.Send(batch("b", 1)))
+// A link that takes too few datapoints for a whole batch in the time of a write
+// gets smaller ones, and what waits behind is delivered all the same.
+func TestSlowLinkGetsSmallerBatches(t *testing.T) {
+	const most = 700
+	s := &shelf{fault: func(b sdk.Batch) error {
+		if len(b) > most {
+			time.Sleep(WriteTimeout - 200*time.Millisecond) // of the test's own clock
+			return sdk.Unavailablef("no acknowledgement: i/o timeout")
 		}
-		s.fault = errors.New("gone")
-		close(s.shut)
-		for i, wait := range waits {
-			if err := wait(); err == nil {
-				t.Errorf("request %d is taken by a sink that is gone", i)
-			}
+		return nil
+	}}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		var last func(context.Context) error
+		for i := range 4 {
+			last = keep(t, d.Live, batch(fmt.Sprint("m", i), maxBatch))
 		}
-		if s.asked != 1 {
-			t.Errorf("the sink was asked %d times, want once: what waited for it is answered with the first", s.asked)
-		}
-	}, Sink{s, "s", true})
-}
-
-func TestSinkThatHangsIsUnavailable(t *testing.T) {
-	s := &shelf{}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		s.shut = make(chan struct{})
 		began := time.Now()
-		waits := []func() error{d.Send(batch("a", 1)), d.Send(batch("b", 1))}
-		for _, wait := range waits {
-			if err := wait(); !errors.Is(err, sdk.ErrUnavailable) {
-				t.Errorf("told %v", err)
-			}
+		if err := last(t.Context()); err != nil || len(s.held()) != 4*maxBatch {
+			t.Fatalf("the sink has %d datapoints, %v", len(s.held()), err)
 		}
-		if took := time.Since(began); took > 2*WriteTimeout {
-			t.Errorf("told after %v, want at most %v", took, 2*WriteTimeout)
+		if took := time.Since(began); took > 5*time.Minute {
+			t.Errorf("delivered after %v", took)
 		}
-	}, Sink{s, "s", true})
+		if smallest := slices.Min(s.asked); smallest < minBatch/2 {
+			t.Errorf("a batch had %d datapoints: no link needs that", smallest)
+		}
+	}, Sink{s, "carbon", true, 0})
 }
 
-func TestOptionalSinkMayNotFillTheMemory(t *testing.T) {
-	required, optional := &shelf{}, &shelf{}
-	deliver(t, func(t *testing.T, d *Delivery) {
-		optional.shut = make(chan struct{})
-		for range 30 {
-			if err := d.Send(batch("a", 10_000))(); err != nil {
-				t.Fatal(err)
-			}
+func TestWhatWaitsSurvivesARestart(t *testing.T) {
+	folder := t.TempDir()
+	away := &shelf{fault: always(errAway)}
+	d := open(t, folder, &book{}, Sink{away, "carbon", true, 0})
+	stop := running(t, d)
+	keep(t, d.Live, batch("a", 10))
+	keep(t, d.Fill, batch("old", 5))
+	stop()
+
+	s, l := &shelf{}, &book{}
+	d = open(t, folder, l, Sink{s, "carbon", true, 0})
+	if !slices.Equal(l.restored, batch("a", 10)) {
+		t.Errorf("the ledger is told of %v, want what was accepted", l.restored)
+	}
+	stop = running(t, d)
+	keep(t, d.Live, batch("b", 1))
+	if err := errors.Join(keep(t, d.Live, batch("c", 1))(t.Context()), d.Fill.await(t.Context(), d.Fill.log.End())); err != nil {
+		t.Error(err)
+	}
+	stop()
+	var live sdk.Batch
+	for _, p := range s.held() {
+		if p.Metric != "old" {
+			live = append(live, p)
 		}
-		if waiting := d.lanes[1].waiting; waiting > backlog {
-			t.Errorf("%d datapoints wait for the optional sink, at most %d may", waiting, backlog)
-		}
-		if got := testutil.ToFloat64(d.lanes[1].expired); got < 150_000 {
-			t.Errorf("%v datapoints are counted as missed", got)
-		}
-	}, Sink{required, "required", true}, Sink{optional, "optional", false})
+	}
+	if want := slices.Concat(batch("a", 10), batch("b", 1), batch("c", 1)); !slices.Equal(live, want) || len(s.held()) != 17 {
+		t.Errorf("the sink has %v", s.held())
+	}
+
+	l = &book{}
+	d = open(t, folder, l, Sink{s, "carbon", true, 0})
+	if len(l.restored) != 0 {
+		t.Errorf("the ledger is told of %v, which it has recorded", l.restored)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
-func TestStoppedLaneAnswers(t *testing.T) {
+func TestNothingIsRecordedBeforeEveryRequiredSinkHasIt(t *testing.T) {
+	a, b, optional := &shelf{}, &shelf{}, &shelf{fault: always(errAway)}
+	l := &book{}
+	l.check = func(recorded sdk.Batch) {
+		for _, d := range recorded {
+			if !slices.Contains(a.held(), d) || !slices.Contains(b.held(), d) {
+				t.Errorf("%v is recorded before every required sink has it", d)
+			}
+		}
+	}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		b.shut = make(chan struct{})
+		delivered := keep(t, d.Live, batch("a", 10))
+		synctest.Wait()
+		if got := l.held(); len(got) > 0 {
+			t.Errorf("recorded %v", got)
+		}
+		l.set(errors.New("redis is down"))
+		close(b.shut)
+		if err := delivered(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock
+		l.set(nil)
+		time.Sleep(5 * time.Second)
+		if got := l.held(); !slices.Equal(got, batch("a", 10)) {
+			t.Errorf("recorded %v after the ledger is back", got)
+		}
+	}, Sink{a, "a", true, 0}, Sink{b, "b", true, 0}, Sink{optional, "optional", false, 0})
+}
+
+func TestEndRecordsWhatIsDelivered(t *testing.T) {
+	l := &book{}
+	d := open(t, t.TempDir(), l, Sink{&shelf{}, "carbon", true, 0})
+	stop := running(t, d)
+	for i := range 20 {
+		if err := keep(t, d.Live, point(fmt.Sprint("m", i)))(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if len(l.recorded) != 20 {
+		t.Errorf("%d of 20 datapoints are recorded", len(l.recorded))
+	}
+}
+
+func TestBackfillIsNotRecorded(t *testing.T) {
+	l := &book{}
 	s := &shelf{}
-	d := New([]Sink{{s, "s", true}}, prometheus.NewRegistry())
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	waiting := d.Send(batch("a", 1))
-	d.Run(ctx)
-	if err := waiting(); err != nil && !errors.Is(err, sdk.ErrUnavailable) {
-		t.Errorf("what waited at the end is told %v", err)
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		began := time.Now()
+		if err := keep(t, d.Fill, batch("old", 4*fillRate))(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 5*time.Second {
+			t.Errorf("%d datapoints of backfill were delivered in %v, want %d in a second", 4*fillRate, took, fillRate)
+		}
+		if got := l.held(); len(got) > 0 {
+			t.Errorf("backfill is recorded: %v", got[0])
+		}
+	}, Sink{s, "carbon", true, 0})
+}
+
+func TestWriteUnderWayMayEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		takes time.Duration
+		want  int
+	}{"in time": {time.Second, 3}, "too late": {lastWrites + time.Second, 0}} {
+		folder := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{shut: make(chan struct{})}
+			d := open(t, folder, &book{}, Sink{s, "carbon", true, 0})
+			stop := running(t, d)
+			keep(t, d.Live, batch("a", 3))
+			synctest.Wait()
+			time.AfterFunc(tt.takes, func() { close(s.shut) })
+			stop()
+			if got := len(s.held()); got != tt.want {
+				t.Errorf("%s: the sink has %d datapoints, want %d", name, got, tt.want)
+			}
+			time.Sleep(time.Minute)
+		})
 	}
-	if err := d.Send(batch("b", 1))(); !errors.Is(err, sdk.ErrUnavailable) {
-		t.Errorf("what came after the end is told %v", err)
+}
+
+func TestForsakenSink(t *testing.T) {
+	folder := t.TempDir()
+	idle := &shelf{}
+	d := open(t, folder, &book{}, Sink{&shelf{fault: always(errAway)}, "old", true, 0}, Sink{idle, "idle", true, 0})
+	stop := running(t, d)
+	keep(t, d.Live, batch("a", 3))
+	for moved := d.Live.next(); len(idle.held()) == 0; moved = d.Live.next() {
+		<-moved
 	}
+	stop()
+	_, err := Open(Setup{Folder: folder, Budget: budget, Sinks: []Sink{{&shelf{}, "new", true, 0}}, Ledger: &book{}}, prometheus.NewRegistry())
+	want := `3 datapoints wait in the journal live for the sink "old", which is not configured: ` +
+		`configure it again until it has them, or give them up with: fluxgate journal drop old`
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "idle") {
+		t.Errorf("told %v", err)
+	}
+}
+
+func TestNewSinkBeginsAtTheEnd(t *testing.T) {
+	folder := t.TempDir()
+	away := &shelf{fault: always(errAway)}
+	d := open(t, folder, &book{}, Sink{away, "old", true, 0})
+	stop := running(t, d)
+	keep(t, d.Live, batch("a", 3))
+	stop()
+	s := &shelf{}
+	d = open(t, folder, &book{}, Sink{s, "new", true, 0}, Sink{&shelf{}, "old", true, 0})
+	stop = running(t, d)
+	if err := keep(t, d.Live, batch("b", 2))(t.Context()); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if !slices.Equal(s.held(), batch("b", 2)) {
+		t.Errorf("the new sink has %v", s.held())
+	}
+}
+
+func TestWeightsMayChange(t *testing.T) {
+	away := &shelf{fault: always(errAway)}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		delivered := keep(t, d.Live, batch("a", 3))
+		done := make(chan error, 1)
+		go func() { done <- delivered(t.Context()) }()
+		synctest.Wait()
+		d.Change([]Sink{{away, "carbon", false, 0}})
+		if err := <-done; err != nil {
+			t.Errorf("told %v when the sink is not required any more", err)
+		}
+	}, Sink{away, "carbon", true, 0})
 }

@@ -4,247 +4,179 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
+	"fluxgate/core/journal"
 	"fluxgate/sdk"
 )
 
-const (
-	// WriteTimeout is how long a sink may take over one batch.
-	WriteTimeout = 10 * time.Second
-
-	// turnTimeout is how long the lane works on what it has taken from its
-	// queue: batch by batch, and once more request by request if it is refused.
-	turnTimeout = 20 * time.Second
-)
-
-// What a sink is sent at once.
-const (
-	maxBatch = 5000      // datapoints
-	maxBytes = 512 << 10 // bytes on the wire, about
-)
-
-// backlog is how many datapoints may wait for an optional sink. What comes
-// beyond that it misses.
-const backlog = 100_000
-
-var errStopping = sdk.Unavailablef("the server is stopping")
-
-// A lane is the road to one sink. One write is under way; what arrives
-// meanwhile forms the next batch, in the order of arrival.
+// A lane is the road from a journal to one sink, in the journal's order.
 type lane struct {
-	sink           Sink
-	taken, expired prometheus.Counter
+	stream   *Stream
+	target   *target
+	reader   *journal.Reader
+	required atomic.Bool
+	pace     pace
 
-	mu      sync.Mutex
-	queue   []*parcel
-	waiting int // datapoints in queue
-	stopped bool
-	wake    chan struct{}
-
-	failing bool // of run alone: the last write failed
+	most int // datapoints of the next batch; fewer after one that took too long
 }
 
-func newLane(s Sink, taken, expired prometheus.Counter) *lane {
-	return &lane{sink: s, taken: taken, expired: expired, wake: make(chan struct{}, 1)}
+func newLane(s *Stream, t *target, reader *journal.Reader, rate int) *lane {
+	l := &lane{stream: s, target: t, reader: reader, most: maxBatch}
+	l.required.Store(t.sink.Required)
+	l.pace.limiter.SetBurst(maxBatch)
+	l.pace.set(rate)
+	return l
 }
 
-// put adds p to the queue, or answers it at once where there is no room.
-func (l *lane) put(p *parcel) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.stopped:
-		l.finish(p, errStopping)
-		return
-	case !l.sink.Required && l.waiting > 0 && l.waiting+len(p.batch) > backlog:
-		l.finish(p, sdk.Unavailablef("%d datapoints are waiting already", l.waiting))
-		return
-	}
-	l.queue = append(l.queue, p)
-	l.waiting += len(p.batch)
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
+// run delivers until ctx ends. The write under way may then go on for
+// lastWrites.
 func (l *lane) run(ctx context.Context) {
-	for {
-		select {
-		case <-l.wake:
-			for ctx.Err() == nil && l.turn(ctx) {
-			}
-		case <-ctx.Done():
-			l.stop()
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		sleep(writing, lastWrites)
+		cancel()
+	})()
+	for ctx.Err() == nil {
+		found, err := l.reader.Next(ctx, journal.Limit{Bytes: maxBytes, Count: l.most})
+		if err != nil {
+			l.unreadable(ctx, err)
+			continue
+		}
+		c := &consignment{ctx: ctx, writing: writing, records: found}
+		if c.batch, err = decode(found); err != nil {
+			slog.Error("the journal holds what no Fluxgate of this version has written", "sink", l.target.sink.Name, "err", err)
+		} else if l.deliver(c, 0, len(c.batch), false) != nil {
+			return
+		}
+		if l.save(c) != nil {
 			return
 		}
 	}
 }
 
-// next takes the parcels of the next batch from the queue: as many as are
-// within bounds, and at least one.
-func (l *lane) next() []*parcel {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var datapoints, bytes, n int
-	for n < len(l.queue) {
-		b := l.queue[n].batch
-		datapoints, bytes = datapoints+len(b), bytes+size(b)
-		if n > 0 && (datapoints > maxBatch || bytes > maxBytes) {
-			break
-		}
-		n++
+// unreadable waits a little before the journal is read again.
+func (l *lane) unreadable(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		slog.Error("the journal cannot be read", "journal", l.stream.name, "sink", l.target.sink.Name, "err", err)
+		sleep(ctx, time.Second)
 	}
-	parcels := l.queue[:n:n]
-	l.queue = l.queue[n:]
-	for _, p := range parcels {
-		l.waiting -= len(p.batch)
-	}
-	return parcels
 }
 
-// turn delivers the next batch, and reports whether there was one. When the
-// sink is unavailable, all that waits for it is answered so too: it would have
-// to wait for as long again, and nothing of it is stored.
-func (l *lane) turn(ctx context.Context) bool {
-	parcels := l.next()
-	if len(parcels) == 0 {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	if err := l.deliver(ctx, parcels); errors.Is(err, sdk.ErrUnavailable) {
-		l.answerAll(err)
-	}
-	clear(parcels) // the queue's memory holds on to them
-	return true
-}
-
-func (l *lane) stop() {
-	l.mu.Lock()
-	l.stopped = true
-	l.mu.Unlock()
-	l.answerAll(errStopping)
-}
-
-// answerAll empties the queue.
-func (l *lane) answerAll(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.queue {
-		l.finish(p, err)
-	}
-	l.queue, l.waiting = nil, 0
-}
-
-// deliver writes parcels as one batch. One that is refused is written again
-// parcel by parcel, so that each gets the answer of its own. It returns the last
-// error.
-func (l *lane) deliver(ctx context.Context, parcels []*parcel) error {
-	err := l.write(ctx, together(parcels))
-	if len(parcels) == 1 || !errors.Is(err, sdk.ErrInvalid) {
-		for _, p := range parcels {
-			l.finish(p, err)
-		}
-		return err
-	}
-	err = nil
-	for _, p := range parcels {
-		if !errors.Is(err, sdk.ErrUnavailable) { // else the rest need not be tried
-			err = l.write(ctx, p.batch)
-		}
-		l.finish(p, err)
-	}
-	return err
-}
-
-// together returns the datapoints of parcels in their order.
-func together(parcels []*parcel) sdk.Batch {
-	if len(parcels) == 1 {
-		return parcels[0].batch
-	}
-	var n int
-	for _, p := range parcels {
-		n += len(p.batch)
-	}
-	b := make(sdk.Batch, 0, n)
-	for _, p := range parcels {
-		b = append(b, p.batch...)
-	}
-	return b
-}
-
-// write passes b to the sink, in pieces if it is out of bounds; when a later
-// piece is refused the sink has the earlier ones. Every error but a refusal
-// comes back as [sdk.ErrUnavailable].
-func (l *lane) write(ctx context.Context, b sdk.Batch) error {
-	for len(b) > 0 {
-		n := piece(b)
-		err := l.writePiece(ctx, b[:n])
-		l.note(err, n)
-		if err != nil && !errors.Is(err, sdk.ErrInvalid) {
-			return sdk.Unavailablef("%w", err)
-		}
-		if err != nil {
+// save moves the cursor behind c, once its dead letters are on disk. A cursor that
+// cannot be written stays where it was: after a restart its datapoints are
+// delivered again.
+func (l *lane) save(c *consignment) error {
+	if c.dead > 0 {
+		if err := l.persist(c.ctx, l.target.dead.sync); err != nil {
 			return err
 		}
-		b = b[n:]
 	}
+	if err := l.reader.Save(c.delivered, c.dead); err != nil {
+		slog.Error("a cursor cannot be saved", "journal", l.stream.name, "sink", l.target.sink.Name, "err", err)
+	}
+	l.stream.advanced()
 	return nil
 }
 
-func (l *lane) writePiece(ctx context.Context, b sdk.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, WriteTimeout)
-	defer cancel()
-	return l.sink.Write(ctx, b)
-}
-
-// note logs when the sink begins to fail and when it is well again.
-func (l *lane) note(err error, datapoints int) {
-	switch {
-	case err == nil && l.failing:
-		slog.Info("the sink takes datapoints again", "sink", l.sink.Name)
-	case errors.Is(err, sdk.ErrInvalid):
-		slog.Warn("the sink refuses datapoints", "sink", l.sink.Name, "datapoints", datapoints, "err", err)
-	case err != nil && !l.failing:
-		slog.Warn("the sink does not take datapoints", "sink", l.sink.Name, "required", l.sink.Required, "err", err)
-	}
-	l.failing = err != nil && !errors.Is(err, sdk.ErrInvalid)
-}
-
-// finish counts what became of a parcel and tells who waits for it.
-func (l *lane) finish(p *parcel, err error) {
-	switch {
-	case err == nil:
-		l.taken.Add(float64(len(p.batch)))
-	case !l.sink.Required:
-		l.expired.Add(float64(len(p.batch)))
-	}
-	p.result <- err
-}
-
-// piece returns how many datapoints of b are within bounds; at least one.
-func piece(b sdk.Batch) int {
-	bytes := 0
-	for i, d := range b {
-		if bytes += datapointSize(d); i > 0 && (i >= maxBatch || bytes > maxBytes) {
-			return i
+// persist tries to write dead letters until it succeeds or ctx ends.
+func (l *lane) persist(ctx context.Context, write func() error) error {
+	wait := newBackoff()
+	for {
+		err := write()
+		if err == nil {
+			return nil
+		}
+		slog.Error("a dead letter cannot be written, it is tried again", "sink", l.target.sink.Name, "err", err)
+		if sleep(ctx, wait.NextBackOff()); ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
-	return len(b)
 }
 
-func size(b sdk.Batch) (bytes int) {
-	for _, d := range b {
-		bytes += datapointSize(d)
+// A consignment is a batch on its way to a sink.
+type consignment struct {
+	ctx     context.Context // ended: no further write is begun
+	writing context.Context // ended: the write under way is given up
+	records []journal.Record
+	batch   sdk.Batch // of records
+
+	delivered, dead int // datapoints
+}
+
+// number returns that of the i-th datapoint of the batch in its journal.
+func (c *consignment) number(i int) uint64 {
+	for _, r := range c.records {
+		if i < r.Count {
+			return r.Number + uint64(i)
+		}
+		i -= r.Count
 	}
-	return bytes
+	panic("a datapoint of no record")
 }
 
-// datapointSize is an upper bound for ordinary timestamps: the name and its
-// length, a timestamp of at most five bytes, a value of eight.
-func datapointSize(d sdk.Datapoint) int { return len(d.Metric) + 3 + 5 + 8 }
+// deliver returns when each datapoint from one place of c up to another is in the
+// sink or among the dead letters, or when the lane must end. A part that the sink
+// refuses, takes too long over or dies of is halved, until the bad datapoint
+// stands alone. Of a suspect part the sink has died before.
+func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
+	n := to - from
+	if n == 0 {
+		return nil
+	}
+	outcome, err := l.attempt(c, c.batch[from:to], suspect)
+	switch {
+	case outcome == taken:
+		c.delivered += n
+		l.most = min(l.most+moreAfter, maxBatch)
+		return nil
+	case outcome == ended:
+		return err
+	case n == 1:
+		return l.bury(c, from, err)
+	case outcome == late:
+		l.most = max(n/2, minBatch)
+	}
+	middle := from + n/2
+	if err := l.deliver(c, from, middle, outcome == deadly); err != nil {
+		return err
+	}
+	return l.deliver(c, middle, to, outcome == deadly)
+}
+
+// bury puts a datapoint among the dead letters.
+func (l *lane) bury(c *consignment, i int, reason error) error {
+	d := c.batch[i]
+	letter := Letter{
+		Journal: l.stream.name, Number: c.number(i),
+		Metric: d.Metric, Timestamp: d.Timestamp, Value: d.Value, Reason: reason.Error(), Time: time.Now().UTC(),
+	}
+	if err := l.persist(c.ctx, func() error { return l.target.dead.add(letter) }); err != nil {
+		return err
+	}
+	c.dead++
+	return nil
+}
+
+// A pace bounds the datapoints in a second. The zero pace has a burst of none.
+type pace struct{ limiter rate.Limiter }
+
+// set makes the pace n datapoints in a second, or none in particular for 0.
+func (p *pace) set(n int) {
+	limit := rate.Inf
+	if n > 0 {
+		limit = rate.Limit(n)
+	}
+	p.limiter.SetLimit(limit)
+}
+
+func (p *pace) wait(ctx context.Context, n int) error {
+	if err := p.limiter.WaitN(ctx, n); err != nil {
+		return errors.Join(err, context.Canceled)
+	}
+	return nil
+}

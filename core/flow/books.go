@@ -21,7 +21,7 @@ func NewBooks(metrics prometheus.Registerer) Books {
 	in := promauto.With(metrics)
 	return Books{
 		accepted: in.NewCounter(prometheus.CounterOpts{
-			Name: "fluxgate_datapoints_accepted_total", Help: "Datapoints that every required sink has taken.",
+			Name: "fluxgate_datapoints_accepted_total", Help: "Datapoints that are on disk, for every sink.",
 		}),
 		duplicate: in.NewCounter(prometheus.CounterOpts{
 			Name: "fluxgate_datapoints_duplicate_total", Help: "Datapoints that were not newer than what their metric had.",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fluxgate/sdk"
@@ -15,17 +16,31 @@ import (
 // decodeTimeout is how long an input may take over a request.
 const decodeTimeout = 10 * time.Second
 
+// deliveryTimeout is how long a request may wait for the sinks.
+const deliveryTimeout = 30 * time.Second
+
 // A Flow accepts requests.
 type Flow struct {
+	Ledger  Ledger
+	Journal Journal // for live data
+	Fill    Journal // for backfill
+	Now     func() time.Time
+	Books   Books
+	Ending  context.Context // ended: sinks are not waited for any more; nil: never
+
+	terms atomic.Pointer[Terms]
+	door  sync.Mutex // held from judgement to Append, so that the sinks see the order of judgement
+}
+
+// Terms are what a request must meet.
+type Terms struct {
 	Keys   Keys
 	Window Window
-	Ledger Ledger
-	Sinks  Sinks
-	Now    func() time.Time
-	Books  Books
-
-	door sync.Mutex // held from judgement to Send, so that the sinks see the order of judgement
 }
+
+// Admit sets the terms for the requests that come from now on. It must be called
+// before the first.
+func (f *Flow) Admit(t Terms) { f.terms.Store(&t) }
 
 // A Ledger remembers, for each metric, the newest timestamp that was accepted.
 type Ledger interface {
@@ -40,11 +55,13 @@ type Ledger interface {
 	Beat(name string)
 }
 
-// Sinks are where accepted datapoints go.
-type Sinks interface {
-	// Send hands b to every sink, behind what was sent before. The function that
-	// it returns waits, for a bounded time, until every required sink has taken b.
-	Send(b sdk.Batch) (taken func() error)
+// A Journal keeps accepted datapoints until every sink has them.
+type Journal interface {
+	// Append puts b behind what was appended before. The first function waits until
+	// b is on disk; after an error, which wraps [sdk.ErrUnavailable], nothing of b is
+	// kept. The second is for after that, and waits until every required sink has b
+	// and, if b is empty, all that was kept before.
+	Append(b sdk.Batch) (kept func() error, delivered func(context.Context) error)
 }
 
 // BeatListen is the sign of life that a health check gives, for which Skyline's
@@ -57,9 +74,10 @@ type Answer struct {
 	Body   []byte // JSON, or empty
 }
 
-// Accept decodes a request, and stores what it brings. When it returns nil every
-// required sink has the datapoints; otherwise nothing of the request counts as
-// stored, and sending it again is right. The error wraps [ErrKey],
+// Accept decodes a request, and stores what it brings. When it returns nil the
+// datapoints are on disk, and are delivered whatever happens, or, where that is
+// asked for, every required sink has them. Otherwise nothing of the request counts
+// as stored, and sending it again is right. The error wraps [ErrKey],
 // [sdk.ErrInvalid] or [sdk.ErrUnavailable], or tells of a fault of the input.
 func (f *Flow) Accept(ctx context.Context, in sdk.Input, r sdk.Request) (Answer, error) {
 	s, err := decode(ctx, in, r)
@@ -69,38 +87,80 @@ func (f *Flow) Accept(ctx context.Context, in sdk.Input, r sdk.Request) (Answer,
 	if s.Reply != nil {
 		return f.reply(s.Reply)
 	}
-	prefix, err := f.Keys.Admit(s.Key)
+	terms := f.terms.Load()
+	key, err := terms.Keys.Admit(s.Key)
 	if err != nil {
 		return Answer{}, f.Books.refuse(s, err)
 	}
 	if s.KeyCheck {
 		return keyValid, nil
 	}
-	if err := f.validate(s, prefix, r.Method != http.MethodGet); err != nil {
+	if err := f.validate(s, terms.Window, key.Prefix, r.Method != http.MethodGet); err != nil {
+		return Answer{}, f.Books.refuse(s, err)
+	}
+	ack, err := stronger(key.Ack, r.Header)
+	if err != nil {
 		return Answer{}, f.Books.refuse(s, err)
 	}
 	if s.DryRun {
-		return dryRun(s, prefix), nil
+		return dryRun(s, key.Prefix), nil
 	}
-	if err := f.store(s); err != nil {
-		return Answer{}, f.Books.refuse(s, err)
+	if err := f.store(ctx, s, ack); err != nil {
+		return Answer{}, err
 	}
 	return Answer{Status: http.StatusNoContent}, nil
 }
 
-// store sends what is fresh on its way, and waits until it is taken.
-func (f *Flow) store(s sdk.Submission) error {
-	judge := f.Ledger.Look(s.Batch)
-	f.door.Lock()
-	fresh, settle := judge()
-	taken := f.Sinks.Send(append(fresh, s.Backfill...))
-	f.door.Unlock()
-	if err := settle(taken()); err != nil {
-		return err
+// store has what is fresh on disk and, if ack says so, in the sinks. Backfill
+// comes first: nothing relies on it, and to store it twice changes nothing, so
+// that it may stay when live data cannot be kept.
+func (f *Flow) store(ctx context.Context, s sdk.Submission, ack Ack) error {
+	filled, err := f.fill(s.Backfill)
+	if err != nil {
+		return f.Books.refuse(s, err)
 	}
-	f.Books.accept(len(fresh)+len(s.Backfill), len(s.Batch)-len(fresh))
+	fresh, delivered, err := f.keep(s.Batch)
+	if err != nil {
+		return f.Books.refuse(s, err)
+	}
+	f.Books.accept(fresh+len(s.Backfill), len(s.Batch)-fresh)
+	if ack != AckDelivered {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	if f.Ending != nil {
+		defer context.AfterFunc(f.Ending, cancel)()
+	}
+	if err := errors.Join(filled(ctx), delivered(ctx)); err != nil {
+		return sdk.Unavailablef("accepted, not yet delivered: %w", err)
+	}
 	return nil
 }
+
+// fill has backfill on disk.
+func (f *Flow) fill(b sdk.Batch) (delivered func(context.Context) error, err error) {
+	if len(b) == 0 {
+		return noWait, nil
+	}
+	kept, delivered := f.Fill.Append(b)
+	return delivered, kept()
+}
+
+// keep judges live data, and has what is fresh on disk.
+func (f *Flow) keep(b sdk.Batch) (fresh int, delivered func(context.Context) error, err error) {
+	if len(b) == 0 {
+		return 0, noWait, nil
+	}
+	judge := f.Ledger.Look(b)
+	f.door.Lock()
+	b, settle := judge()
+	kept, delivered := f.Journal.Append(b)
+	f.door.Unlock()
+	return len(b), delivered, settle(kept())
+}
+
+func noWait(context.Context) error { return nil }
 
 func decode(ctx context.Context, in sdk.Input, r sdk.Request) (sdk.Submission, error) {
 	ctx, cancel := context.WithTimeout(ctx, decodeTimeout)

@@ -3,7 +3,9 @@ package flow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +20,14 @@ import (
 
 const now = 1478021760
 
-// memory is a ledger and the sinks: it keeps everything.
+// memory is a ledger and both journals: it keeps everything.
 type memory struct {
-	last   map[string]int64
-	stored sdk.Batch
-	beats  []string
-	fault  error // of the sinks
+	last    map[string]int64
+	stored  sdk.Batch
+	beats   []string
+	fault   error // of the journals
+	stuck   bool  // nothing is delivered
+	awaited int   // how often delivery was
 }
 
 func (m *memory) Look(b sdk.Batch) func() (sdk.Batch, func(error) error) {
@@ -46,13 +50,20 @@ func (m *memory) Look(b sdk.Batch) func() (sdk.Batch, func(error) error) {
 
 func (m *memory) Beat(name string) { m.beats = append(m.beats, name) }
 
-func (m *memory) Send(b sdk.Batch) func() error {
+func (m *memory) Append(b sdk.Batch) (kept func() error, delivered func(context.Context) error) {
 	return func() error {
-		if m.fault == nil {
-			m.stored = append(m.stored, b...)
+			if m.fault == nil {
+				m.stored = append(m.stored, b...)
+			}
+			return m.fault
+		}, func(ctx context.Context) error {
+			m.awaited++
+			if m.stuck {
+				<-ctx.Done()
+				return errors.New("sink has not taken it")
+			}
+			return nil
 		}
-		return m.fault
-	}
 }
 
 // submits is an input that reads the same submission from every request.
@@ -75,17 +86,20 @@ func point(metric string, timestamp int64) sdk.Batch {
 
 func newTestFlow(m *memory) *Flow {
 	var keys Keys
-	if err := errors.Join(keys.Add("k", ""), keys.Add("acme", "acme")); err != nil {
+	err := errors.Join(keys.Add("k", Grant{}), keys.Add("acme", Grant{Prefix: "acme"}), keys.Add("sure", Grant{Ack: AckDelivered}))
+	if err != nil {
 		panic(err)
 	}
-	return &Flow{
-		Keys: keys, Window: Window{time.Hour, time.Minute}, Ledger: m, Sinks: m,
+	f := &Flow{
+		Ledger: m, Journal: m, Fill: m,
 		Now: func() time.Time { return time.Unix(now, 0) }, Books: NewBooks(prometheus.NewRegistry()),
 	}
+	f.Admit(Terms{keys, Window{time.Hour, time.Minute}})
+	return f
 }
 
 func TestAccept(t *testing.T) {
-	down := sdk.Unavailablef("carbon is down")
+	full := sdk.Unavailablef("the journal is full")
 	tests := []struct {
 		name   string
 		in     sdk.Input
@@ -123,7 +137,9 @@ func TestAccept(t *testing.T) {
 		{name: "dry run", in: submits{Key: "k", Batch: point("a.b", now), DryRun: true}, status: 200},
 		{name: "dry run is judged", in: submits{Key: "k", Batch: point("a;b", now), DryRun: true},
 			err: "invalid: invalid metric - a;b - invalid characters in name"},
-		{name: "sink down", in: submits{Key: "k", Batch: point("a.b", now)}, fault: down, err: "unavailable: carbon is down"},
+		{name: "journal full", in: submits{Key: "k", Batch: point("a.b", now)}, fault: full, err: "unavailable: the journal is full"},
+		{name: "journal full for backfill", in: submits{Key: "k", Batch: point("a.b", now), Backfill: point("c", 5)}, fault: full,
+			err: "unavailable: the journal is full"},
 		{name: "reply needs no key", in: submits{Reply: &sdk.Reply{Status: 207}}, status: 207},
 		{name: "reply with no status", in: submits{Reply: &sdk.Reply{Status: 42}}, err: "the input replied with a status that is none"},
 	}
@@ -237,4 +253,54 @@ func TestInputThatDoesNotAnswerIsGivenUp(t *testing.T) {
 			t.Errorf("told %v after %v, want a deadline after %v", err, took, decodeTimeout)
 		}
 	})
+}
+
+func TestAcknowledgement(t *testing.T) {
+	tests := []struct {
+		name, key, header string
+		stuck             bool
+		awaited           int
+		err               string
+	}{
+		{name: "durable unless said otherwise", key: "k", stuck: true},
+		{name: "by key", key: "sure", awaited: 2},
+		{name: "by header", key: "k", header: "delivered", awaited: 2},
+		{name: "a header does not weaken", key: "sure", header: "durable", awaited: 2},
+		{name: "a header may say what holds", key: "k", header: "durable", stuck: true},
+		{name: "no such acknowledgement", key: "k", header: "memory",
+			err: `invalid: header X-Fluxgate-Ack: "memory" is no acknowledgement: it is durable or delivered`},
+		{name: "not delivered in time", key: "sure", stuck: true, awaited: 2,
+			err: "unavailable: accepted, not yet delivered: sink has not taken it\nsink has not taken it"},
+	}
+	for _, tt := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			m := &memory{last: map[string]int64{}, stuck: tt.stuck}
+			f := newTestFlow(m)
+			began := time.Now()
+			in := submits{Key: tt.key, Batch: point("a", now), Backfill: point("b", 5)}
+			_, err := f.Accept(t.Context(), in, sdk.Request{Header: http.Header{AckHeader: {tt.header}}})
+			if text := fmt.Sprint(err); text != tt.err && !(err == nil && tt.err == "") {
+				t.Errorf("%s: told %q, want %q", tt.name, text, tt.err)
+			}
+			if m.awaited != tt.awaited {
+				t.Errorf("%s: delivery was awaited %d times, want %d", tt.name, m.awaited, tt.awaited)
+			}
+			if took := time.Since(began); tt.stuck && tt.awaited > 0 != (took == deliveryTimeout) {
+				t.Errorf("%s: answered after %v", tt.name, took)
+			}
+			if accepted := testutil.ToFloat64(f.Books.accepted); (accepted == 2) != (tt.header != "memory") {
+				t.Errorf("%s: %v accepted", tt.name, accepted)
+			}
+		})
+	}
+}
+
+func TestDuplicatesAloneAreAwaitedToo(t *testing.T) {
+	m := &memory{last: map[string]int64{"a": now}}
+	if _, err := newTestFlow(m).Accept(t.Context(), submits{Key: "sure", Batch: point("a", now)}, sdk.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if m.awaited != 1 || len(m.stored) != 0 {
+		t.Errorf("awaited %d times, stored %v", m.awaited, m.stored)
+	}
 }

@@ -14,15 +14,21 @@ var ErrKey = errors.New("invalid key")
 // Keys are the API keys that are admitted.
 type Keys []admitted
 
+// A Grant is what a key gives.
+type Grant struct {
+	Prefix string // put before every metric
+	Ack    Ack    // when its requests are answered
+}
+
 type admitted struct {
 	digest [sha256.Size]byte
-	prefix string
+	grant  Grant
 }
 
 // Add admits key, written plainly or as "sha256:" and its digest in
-// hexadecimal. The prefix is put before every metric that it brings.
-func (k *Keys) Add(key, prefix string) error {
-	a := admitted{sha256.Sum256([]byte(key)), prefix}
+// hexadecimal.
+func (k *Keys) Add(key string, g Grant) error {
+	a := admitted{sha256.Sum256([]byte(key)), g}
 	if digits, ok := strings.CutPrefix(key, "sha256:"); ok {
 		digest, err := hex.DecodeString(digits)
 		if err != nil || len(digest) != sha256.Size {
@@ -34,9 +40,9 @@ func (k *Keys) Add(key, prefix string) error {
 	return nil
 }
 
-// Admit returns the prefix of a key, or [ErrKey]. It takes the same time for
+// Admit returns what a key gives, or [ErrKey]. It takes the same time for
 // every key that is not admitted.
-func (k Keys) Admit(key string) (prefix string, err error) {
+func (k Keys) Admit(key string) (Grant, error) {
 	digest := sha256.Sum256([]byte(key))
 	found := -1
 	for i := range k {
@@ -45,7 +51,7 @@ func (k Keys) Admit(key string) (prefix string, err error) {
 		}
 	}
 	if found < 0 || key == "" {
-		return "", ErrKey
+		return Grant{}, ErrKey
 	}
-	return k[found].prefix, nil
+	return k[found].grant, nil
 }

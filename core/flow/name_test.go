@@ -76,13 +76,13 @@ func TestKeys(t *testing.T) {
 		{"sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "b"}, // of "secret"
 		{"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "c"}, // of ""
 	} {
-		if err := keys.Add(k.key, k.prefix); err != nil {
+		if err := keys.Add(k.key, Grant{Prefix: k.prefix}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for key, want := range map[string]string{"plain": "a", "secret": "b"} {
-		if prefix, err := keys.Admit(key); prefix != want || err != nil {
-			t.Errorf("key %q: prefix %q, %v", key, prefix, err)
+		if grant, err := keys.Admit(key); grant.Prefix != want || err != nil {
+			t.Errorf("key %q: prefix %q, %v", key, grant.Prefix, err)
 		}
 	}
 	for _, key := range []string{"", "Plain", "plain ", "plai", "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"} {
@@ -90,7 +90,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("key %q: %v, want ErrKey", key, err)
 		}
 	}
-	if err := keys.Add("sha256:12", ""); err == nil {
+	if err := keys.Add("sha256:12", Grant{}); err == nil {
 		t.Error("a digest of one byte was admitted")
 	}
 }

@@ -24,10 +24,10 @@ const (
 // validate judges every datapoint of s, in order, and gives each metric its
 // canonical name. It refuses s whole for its first fault, which is described
 // with the datapoint where the request may carry several.
-func (f *Flow) validate(s sdk.Submission, prefix string, several bool) error {
+func (f *Flow) validate(s sdk.Submission, w Window, prefix string, several bool) error {
 	now := f.Now().Unix()
 	for i := range s.Batch {
-		if err := canonize(&s.Batch[i], prefix, several, f.Window.refuse(s.Batch[i].Timestamp, now)); err != nil {
+		if err := canonize(&s.Batch[i], prefix, several, w.refuse(s.Batch[i].Timestamp, now)); err != nil {
 			return err
 		}
 	}

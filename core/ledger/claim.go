@@ -76,6 +76,7 @@ func (r *rounds) oldest() int {
 // A departure is metrics that may be forgotten when every lookup of its round
 // has been judged.
 type departure struct {
-	round int
-	batch sdk.Batch
+	round    int
+	batch    sdk.Batch
+	recorded bool // the store has batch
 }

@@ -51,27 +51,24 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	table   map[string]*entry // what is accepted and, as far as is known, not recorded
-	dirty   []string          // metrics of the table to be recorded
 	beats   map[string]bool   // signs of life to be written
 	rounds  rounds
-	leaving []departure // to be forgotten, oldest first
-	wake    chan struct{}
-
-	failing bool // of Run alone: the last flush failed
+	leaving []departure   // to be forgotten, oldest first
+	wake    chan struct{} // there are beats
+	failing bool          // the last call of Record failed
 
 	unchecked, failed, absurd prometheus.Counter
 }
 
 // An entry is what the ledger knows of a metric before the store does.
 type entry struct {
-	kept    sdk.Datapoint // the newest that is delivered; timestamp 0: none
-	dirty   bool          // kept is to be recorded
-	claimed int64         // the newest that is under way
-	by      *claim        // who brought that one; nil: nothing is under way
+	kept    int64  // the newest timestamp that was accepted; 0: none
+	claimed int64  // the newest that is under way
+	by      *claim // who brought that one; nil: nothing is under way
 }
 
 // New returns a ledger over store. An entry of the store that lies more than
-// maxAhead in the future is not believed. Run must be called.
+// maxAhead in the future is not believed.
 func New(store Store, maxAhead time.Duration, metrics prometheus.Registerer) *Ledger {
 	counter := func(name, help string) prometheus.Counter {
 		return promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: name, Help: help})
@@ -99,8 +96,7 @@ func New(store Store, maxAhead time.Duration, metrics prometheus.Registerer) *Le
 // second, and b is judged without it. The function that it returns judges b, and must be called:
 // it returns the datapoints that are fresh, in their order, and from then on
 // they count as accepted. Its second result must be called once with what
-// became of them: nil keeps them, and they are recorded soon; any error
-// releases them, so that the same datapoints are fresh again. It returns that
+// became of them: nil keeps them, until they are recorded; any error releases them, so that the same datapoints are fresh again. It returns that
 // error, or the one of a request under way on which the judgement relied, for
 // which it waits.
 func (l *Ledger) Look(b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error) {
@@ -140,7 +136,7 @@ func (l *Ledger) judge(b sdk.Batch, last []int64) (sdk.Batch, func(error) error)
 		}
 		e := l.table[d.Metric]
 		if e != nil {
-			newest = max(newest, e.kept.Timestamp, e.claimed)
+			newest = max(newest, e.kept, e.claimed)
 			c.rely(e.by)
 		}
 		if d.Timestamp <= newest {
@@ -165,38 +161,42 @@ func (l *Ledger) settle(c *claim, err error) error {
 		err = relied
 	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, d := range c.fresh {
 		e := l.table[d.Metric] // there while somebody's claim is on it
 		if e.by == c {
 			e.by, e.claimed = nil, 0
 		}
-		if err == nil && d.Timestamp > e.kept.Timestamp {
-			e.kept = d
-			l.markDirty(d.Metric, e)
+		if err == nil {
+			e.kept = max(e.kept, d.Timestamp)
 		}
 	}
 	if err != nil {
-		l.leave(c.fresh)
+		l.leave(c.fresh, false)
 	}
-	l.mu.Unlock()
 	c.end(err)
-	if err == nil {
-		l.rouse()
-	}
 	return err
 }
 
-func (l *Ledger) markDirty(metric string, e *entry) {
-	if !e.dirty {
-		e.dirty = true
-		l.dirty = append(l.dirty, metric)
+// Restore notes, before anything is judged, that b was accepted earlier and is
+// not recorded yet.
+func (l *Ledger) Restore(b sdk.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range b {
+		e := l.table[d.Metric]
+		if e == nil {
+			e = &entry{}
+			l.table[d.Metric] = e
+		}
+		e.kept = max(e.kept, d.Timestamp)
 	}
 }
 
 // leave has the metrics of b forgotten once no lookup under way may have missed
-// what is recorded of them by now.
-func (l *Ledger) leave(b sdk.Batch) {
-	l.leaving = append(l.leaving, departure{l.rounds.next(), b})
+// what is recorded of them by now: b, or nothing new.
+func (l *Ledger) leave(b sdk.Batch, recorded bool) {
+	l.leaving = append(l.leaving, departure{l.rounds.next(), b, recorded})
 	l.forget()
 }
 
@@ -204,8 +204,10 @@ func (l *Ledger) leave(b sdk.Batch) {
 func (l *Ledger) forget() {
 	oldest := l.rounds.oldest()
 	for len(l.leaving) > 0 && l.leaving[0].round < oldest {
-		for _, d := range l.leaving[0].batch {
-			if e := l.table[d.Metric]; e != nil && e.by == nil && !e.dirty {
+		gone := l.leaving[0]
+		for _, d := range gone.batch {
+			e := l.table[d.Metric]
+			if e != nil && e.by == nil && (e.kept == 0 || gone.recorded && e.kept <= d.Timestamp) {
 				delete(l.table, d.Metric)
 			}
 		}

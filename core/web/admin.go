@@ -1,6 +1,10 @@
 package web
 
 import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,23 +12,67 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fluxgate/sdk"
 )
 
-// NewAdmin returns the handler of the admin listener. missing returns the names
-// of the plugins without which the server is not ready.
-func NewAdmin(metrics prometheus.Gatherer, missing func() []string) http.Handler {
+// An Admin is what the admin listener shows and does.
+type Admin struct {
+	Metrics prometheus.Gatherer
+	Missing func() []string // names the plugins without which the server is not ready
+	Token   string          // what a request that changes something must bear
+	// Retry delivers the dead letters of a sink again. Its result is told as JSON,
+	// also with an error.
+	Retry func(ctx context.Context, sink string) (any, error)
+}
+
+// NewAdmin returns the handler of the admin listener.
+func NewAdmin(a Admin) http.Handler {
 	router := mux.NewRouter()
 	get := func(path string, serve http.HandlerFunc) { router.Handle(path, methods{http.MethodGet: serve}) }
 	get("/health", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
 	get("/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if names := missing(); len(names) > 0 {
+		if names := a.Missing(); len(names) > 0 {
 			http.Error(w, "not open: "+strings.Join(names, ", "), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}).ServeHTTP)
+	get("/metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
+	router.Handle("/dead/{sink}/retry", methods{http.MethodPost: a.guard(a.retry)})
 	return router
+}
+
+// guard lets requests with the token pass.
+func (a Admin) guard(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, bears := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !bears || a.Token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) != 1 {
+			http.Error(w, "the token of this server is needed, as Authorization: Bearer", http.StatusUnauthorized)
+			return
+		}
+		serve(w, r)
+	}
+}
+
+// An AdminResult is what an action answers.
+type AdminResult struct {
+	Result any    `json:"result"`
+	Error  string `json:"error,omitempty"`
+}
+
+func (a Admin) retry(w http.ResponseWriter, r *http.Request) {
+	result, err := a.Retry(r.Context(), mux.Vars(r)["sink"])
+	answer, status := AdminResult{Result: result}, http.StatusOK
+	if err != nil {
+		answer.Error, status = err.Error(), http.StatusServiceUnavailable
+		if errors.Is(err, sdk.ErrInvalid) {
+			status = http.StatusNotFound
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // who asked may be gone
 }

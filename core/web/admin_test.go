@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,13 +9,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"fluxgate/sdk"
 )
 
 func TestAdmin(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: "fluxgate_it_total", Help: "It."}).Inc()
 	var missing []string
-	admin := NewAdmin(metrics, func() []string { return missing })
+	admin := NewAdmin(Admin{Metrics: metrics, Missing: func() []string { return missing }})
 	tests := []struct {
 		method, path string
 		missing      []string
@@ -30,6 +33,7 @@ func TestAdmin(t *testing.T) {
 		{method: "GET", path: "/metric_data", status: 404},
 		{method: "GET", path: "/health/", status: 404},
 		{method: "POST", path: "/health", status: 405},
+		{method: "POST", path: "/dead/carbon/retry", status: 401, body: "the token of this server is needed"},
 		{method: "HEAD", path: "/ready", status: 405},
 		{method: "DELETE", path: "/metrics", status: 405},
 	}
@@ -45,5 +49,38 @@ func TestAdmin(t *testing.T) {
 				t.Errorf("Allow is %q", w.Header().Get("Allow"))
 			}
 		})
+	}
+}
+
+func TestRetryOfDeadLetters(t *testing.T) {
+	admin := NewAdmin(Admin{Token: "secret", Retry: func(_ context.Context, sink string) (any, error) {
+		switch sink {
+		case "carbon":
+			return 3, nil
+		case "away":
+			return 1, sdk.Unavailablef("carbon is down")
+		}
+		return 0, sdk.Invalidf("there is no sink %q", sink)
+	}})
+	tests := []struct {
+		sink, authorization string
+		status              int
+		body                string
+	}{
+		{"carbon", "Bearer secret", 200, `{"result":3}`},
+		{"away", "Bearer secret", 503, `{"result":1,"error":"unavailable: carbon is down"}`},
+		{"other", "Bearer secret", 404, `{"result":0,"error":"invalid: there is no sink \"other\""}`},
+		{"carbon", "Bearer secre", 401, ""},
+		{"carbon", "secret", 401, ""},
+		{"carbon", "Bearer ", 401, ""},
+		{"carbon", "", 401, ""},
+	}
+	for _, tt := range tests {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/dead/"+tt.sink+"/retry", nil)
+		r.Header.Set("Authorization", tt.authorization)
+		admin.ServeHTTP(w, r)
+		if w.Code != tt.status || tt.body != "" && strings.TrimSpace(w.Body.String()) != tt.body {
+			t.Errorf("%s with %q: answered %d %s, want %d %s", tt.sink, tt.authorization, w.Code, w.Body, tt.status, tt.body)
+		}
 	}
 }

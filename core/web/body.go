@@ -45,7 +45,7 @@ func (d *Door) unpack(gzipped []byte, held *share) ([]byte, error) {
 	unzip, err := gzip.NewReader(bytes.NewReader(gzipped))
 	if err == nil {
 		var body []byte
-		body, err = d.readAll(unzip, d.maxBody, held)
+		body, err = d.readAll(unzip, d.maxBody.Load(), held)
 		if err == nil || errors.Is(err, errTooLarge) || errors.Is(err, sdk.ErrUnavailable) {
 			return body, err
 		}
@@ -56,10 +56,10 @@ func (d *Door) unpack(gzipped []byte, held *share) ([]byte, error) {
 
 // receive returns the body of r as it was sent.
 func (d *Door) receive(r *http.Request, held *share) ([]byte, error) {
-	if r.ContentLength > d.maxBody {
+	longest := d.maxBody.Load()
+	if r.ContentLength > longest {
 		return nil, d.tooLarge()
 	}
-	longest := d.maxBody
 	if r.ContentLength >= 0 {
 		longest = r.ContentLength
 	}
@@ -117,16 +117,13 @@ func (d *Door) readAll(src io.Reader, longest int64, held *share) ([]byte, error
 }
 
 func (d *Door) tooLarge() error {
-	return fmt.Errorf("%w: at most %d bytes, also when unpacked", errTooLarge, d.maxBody)
+	return fmt.Errorf("%w: at most %d bytes, also when unpacked", errTooLarge, d.maxBody.Load())
 }
 
 // A budget bounds the bytes of all requests that are being worked on.
 type budget struct {
-	limit int64
-	used  atomic.Int64
+	limit, used atomic.Int64
 }
-
-func newBudget(limit int64) *budget { return &budget{limit: limit} }
 
 // hold returns an empty share, to be released.
 func (b *budget) hold() *share { return &share{budget: b} }
@@ -139,7 +136,7 @@ type share struct {
 
 // add takes n bytes more, or returns errBusy.
 func (s *share) add(n int) error {
-	if s.budget.used.Add(int64(n)) > s.budget.limit {
+	if s.budget.used.Add(int64(n)) > s.budget.limit.Load() {
 		s.budget.used.Add(-int64(n))
 		return errBusy
 	}

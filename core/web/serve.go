@@ -15,7 +15,7 @@ const (
 	bodyTime   = 60 * time.Second  // for its body
 	writeTime  = 100 * time.Second // from the head to the end of the answer
 	idleTime   = 120 * time.Second // longer than a reverse proxy keeps a connection it may use again
-	stopTime   = 8 * time.Second   // for what is in flight at the end
+	stopTime   = 3 * time.Second   // for what is in flight at the end
 )
 
 // Serve answers on listener until ctx ends. Then it takes no more requests and

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,8 +40,9 @@ type Input struct {
 // /flux before it.
 type Door struct {
 	road     Accepter
-	budget   *budget
-	maxBody  int64
+	routes   atomic.Pointer[http.Handler]
+	budget   budget
+	maxBody  atomic.Int64
 	requests *prometheus.CounterVec
 }
 
@@ -51,9 +53,9 @@ type Limits struct {
 }
 
 // NewDoor returns the public handler.
-func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Registerer) http.Handler {
+func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Registerer) *Door {
 	d := &Door{
-		road: road, maxBody: limits.Body, budget: newBudget(limits.Inflight),
+		road: road,
 		requests: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "fluxgate_requests_total", Help: "Requests by route and status.",
 		}, []string{"route", "code"}),
@@ -61,6 +63,14 @@ func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Re
 	promauto.With(metrics).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "fluxgate_inflight_bytes", Help: "Bytes of the requests that are being worked on.",
 	}, func() float64 { return float64(d.budget.used.Load()) })
+	d.Change(inputs, limits)
+	return d
+}
+
+// Change has the requests that come from now on served by inputs, within limits.
+func (d *Door) Change(inputs []Input, limits Limits) {
+	d.maxBody.Store(limits.Body)
+	d.budget.limit.Store(limits.Inflight)
 	paths := make(map[string]methods)
 	for _, in := range inputs {
 		for _, route := range in.Routes {
@@ -77,8 +87,12 @@ func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Re
 		router.Handle("/flux"+path, served)
 	}
 	router.NotFoundHandler = http.HandlerFunc(notFound)
-	return toTheEnd(oneSlash(router))
+	routes := toTheEnd(oneSlash(router))
+	d.routes.Store(&routes)
 }
+
+// ServeHTTP implements [http.Handler].
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*d.routes.Load()).ServeHTTP(w, r) }
 
 // toTheEnd reads a body whose answer came before its end, and throws it away,
 // for as long as Serve gives the request. Most senders, proxies among them, look

@@ -1,0 +1,136 @@
+package delivery
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"fluxgate/sdk"
+)
+
+// withDead runs test on a delivery whose sink has refused two datapoints.
+func withDead(t *testing.T, test func(t *testing.T, d *Delivery, s *shelf)) (folder string) {
+	folder = t.TempDir()
+	s := &shelf{fault: func(b sdk.Batch) error {
+		return errors.Join(has("bad", sdk.Invalidf("bad"))(b), has("worse", sdk.Invalidf("worse"))(b))
+	}}
+	d := open(t, folder, &book{}, Sink{s, "carbon", true, 0})
+	stop := running(t, d)
+	b := append(append(point("bad"), point("good")...), point("worse")...)
+	if err := keep(t, d.Live, b)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	test(t, d, s)
+	stop()
+	return folder
+}
+
+func TestDeadLettersAreDeliveredAgain(t *testing.T) {
+	withDead(t, func(t *testing.T, d *Delivery, s *shelf) {
+		s.set(has("worse", sdk.Invalidf("still")))
+		done, err := d.Retry(t.Context(), "carbon")
+		if err != nil || done != (Retried{1, 1}) {
+			t.Errorf("retried %+v, %v, want one delivered and one refused", done, err)
+		}
+		if b := d.Live.lane("carbon").reader.Books(); b.Delivered != 2 || b.Dead != 1 || b.Imbalance() != 0 {
+			t.Errorf("the books are %+v", b)
+		}
+		s.set(always(errAway))
+		if done, err := d.Retry(t.Context(), "carbon"); !errors.Is(err, sdk.ErrUnavailable) || done != (Retried{}) {
+			t.Errorf("retried %+v, %v while the sink is away", done, err)
+		}
+		if _, err := d.Retry(t.Context(), "other"); !errors.Is(err, sdk.ErrInvalid) {
+			t.Errorf("told %v of a sink that is none", err)
+		}
+		s.set(nil)
+		if done, err := d.Retry(t.Context(), "carbon"); err != nil || done != (Retried{1, 0}) {
+			t.Errorf("retried %+v, %v, want the last delivered", done, err)
+		}
+		if got := d.targets[0].dead.size(); got != 0 {
+			t.Errorf("%d bytes are left", got)
+		}
+	})
+}
+
+func TestDeadLettersAfterAKill(t *testing.T) {
+	folder := withDead(t, func(*testing.T, *Delivery, *shelf) {})
+	path := filepath.Join(folder, "dead", "carbon.jsonl")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A letter was being written, and one had been delivered but not entered.
+	letters, _, err := readLetters(path)
+	if err != nil || len(letters) != 2 {
+		t.Fatalf("%d letters, %v", len(letters), err)
+	}
+	first := bytes.IndexByte(text, '\n') + 1
+	if err := os.WriteFile(path, append(text[first:], text[:10]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, folder, &book{}, Sink{&shelf{}, "carbon", true, 0})
+	defer running(t, d)()
+	b := d.Live.lane("carbon").reader.Books()
+	if b.Delivered != 2 || b.Dead != 1 || b.Imbalance() != 0 {
+		t.Errorf("the books are %+v, want the missing letter among the delivered", b)
+	}
+	if found, err := DeadLetters(folder); err != nil || len(found["carbon"]) != 1 || found["carbon"][0].Metric != "worse" {
+		t.Errorf("dead letters are %v, %v", found, err)
+	}
+}
+
+// After a kill between a letter and the cursor the datapoint is refused again.
+func TestALetterIsWrittenOnce(t *testing.T) {
+	d, err := openDead(t.TempDir(), "carbon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	for _, l := range []Letter{{Journal: "live", Number: 7}, {Journal: "live", Number: 7}, {Journal: "fill", Number: 7}, {Journal: "live", Number: 8}} {
+		if err := d.add(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.count("live") != 2 || d.count("fill") != 1 {
+		t.Errorf("%d and %d letters are written, want 2 and 1", d.count("live"), d.count("fill"))
+	}
+}
+
+func TestFailedSyncIsNotTrusted(t *testing.T) {
+	d, err := openDead(t.TempDir(), "carbon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.add(Letter{Journal: "live", Number: 1}); err != nil {
+		t.Fatal(err)
+	}
+	before := d.file
+	if err := before.Close(); err != nil { // a sync of a closed file fails
+		t.Fatal(err)
+	}
+	if err := d.sync(); err == nil {
+		t.Fatal("the sync of a closed file succeeded")
+	}
+	if err := d.sync(); !errors.Is(err, os.ErrClosed) && err != nil {
+		t.Fatal(err)
+	}
+	if letters, _, err := readLetters(d.path); d.file == before || err != nil || len(letters) != 1 {
+		t.Errorf("after a failed sync the letters are %v, %v, in the same file: %v", letters, err, d.file == before)
+	}
+}
+
+func TestSpoiltFileIsNamed(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(folder, "dead"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "dead", "carbon.jsonl")
+	if err := os.WriteFile(path, []byte("{}\nnonsense\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDead(folder, "carbon"); err == nil || err.Error() != path+": line 2 is no dead letter: mend or remove it" {
+		t.Errorf("told %v", err)
+	}
+}

@@ -1,0 +1,146 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"fluxgate/core/journal"
+	"fluxgate/sdk"
+)
+
+// A Stream is a journal and the lanes that read it.
+type Stream struct {
+	name  string
+	log   *journal.Log
+	lanes []*lane
+
+	mu    sync.Mutex
+	moved chan struct{} // closed when a cursor has moved on
+}
+
+func newStream(name string, log *journal.Log) *Stream {
+	return &Stream{name: name, log: log, moved: make(chan struct{})}
+}
+
+// add makes the lane to t.
+func (s *Stream) add(t *target, rate int) (*lane, error) {
+	reader, err := s.log.Reader(t.sink.Name, !t.sink.Required)
+	if err != nil {
+		return nil, err
+	}
+	l := newLane(s, t, reader, rate)
+	s.lanes = append(s.lanes, l)
+	return l, nil
+}
+
+func (s *Stream) lane(name string) *lane {
+	for _, l := range s.lanes {
+		if l.target.sink.Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// Append puts b behind all that was appended before. The first function that it
+// returns waits until b is on disk; its error wraps [sdk.ErrUnavailable], and
+// nothing of b counts as kept then. The second may be called after that, and waits
+// until every required sink has b, or, with an empty b, all that was kept before;
+// its error names the sinks that have not.
+func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.Context) error) {
+	var end journal.Position
+	delivered = func(ctx context.Context) error { return s.await(ctx, end) }
+	if len(b) == 0 {
+		return func() error {
+			end = s.log.End()
+			return nil
+		}, delivered
+	}
+	wait := s.log.Append(records(b))
+	return func() (err error) {
+		end, err = wait()
+		return err
+	}, delivered
+}
+
+// await waits until every required sink has what lies before end.
+func (s *Stream) await(ctx context.Context, end journal.Position) error {
+	for {
+		moved := s.next()
+		behind := s.behind(end)
+		if len(behind) == 0 {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("sink %s has not taken it", strings.Join(behind, " and "))
+		}
+	}
+}
+
+// behind names the required sinks that have not all that lies before end.
+func (s *Stream) behind(end journal.Position) (names []string) {
+	for _, l := range s.lanes {
+		if l.required.Load() && l.reader.Saved().Number < end.Number {
+			names = append(names, strconv.Quote(l.target.sink.Name))
+		}
+	}
+	return names
+}
+
+// slowest returns the place up to which every required sink has the datapoints;
+// with none required the end of the journal.
+func (s *Stream) slowest() journal.Position {
+	slowest := s.log.End()
+	for _, l := range s.lanes {
+		if at := l.reader.Saved(); l.required.Load() && at.Number < slowest.Number {
+			slowest = at
+		}
+	}
+	return slowest
+}
+
+// next returns what is closed when a cursor has moved on.
+func (s *Stream) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moved
+}
+
+func (s *Stream) advanced() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// decode returns the datapoints of records.
+func decode(records []journal.Record) (sdk.Batch, error) {
+	var n int
+	for _, r := range records {
+		n += r.Count
+	}
+	b := make(sdk.Batch, 0, n)
+	for _, r := range records {
+		var err error
+		if b, err = readBatch(b, r.Data); err != nil {
+			return nil, fmt.Errorf("datapoints %d to %d: %w", r.Number, r.Number+uint64(r.Count)-1, err)
+		}
+	}
+	return b, nil
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
