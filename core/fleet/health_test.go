@@ -159,3 +159,42 @@ func TestFloodOfLogLines(t *testing.T) {
 		t.Errorf("%d lines passed, want at most %d", n, most)
 	}
 }
+
+func TestDeathsLeaveNothingBehind(t *testing.T) {
+	in, _, _ := startInput(t, "")
+	die := func() {
+		if _, err := in.Decode(t.Context(), sdk.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		process := in.current()
+		kill(t, process.Pid())
+		<-process.Done()
+		await(t, "it is started again", func() bool { now := in.current(); return now != nil && now != process })
+	}
+	die() // what is made once
+	spent := footprint(t)
+	for range crashLimit - 3 {
+		die()
+	}
+	await(t, "the host holds no more than before", func() bool { return spent() == "" })
+}
+
+// footprint returns what tells how much more the host holds than now: goroutines
+// and open files.
+func footprint(t *testing.T) (more func() string) {
+	t.Helper()
+	files := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Error(err)
+		}
+		return len(entries)
+	}
+	goroutines, open := runtime.NumGoroutine(), files()
+	return func() string {
+		if g, o := runtime.NumGoroutine(), files(); g > goroutines || o > open {
+			return fmt.Sprintf("%d goroutines and %d files, before %d and %d", g, o, goroutines, open)
+		}
+		return ""
+	}
+}

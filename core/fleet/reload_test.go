@@ -86,7 +86,11 @@ func TestSwapsUnderLoadFailNoCall(t *testing.T) {
 	decodes := startLoad(t, 4, func() error { _, err := in.Decode(t.Context(), sdk.Request{}); return err })
 	writes := startLoad(t, 4, func() error { return sink.Write(t.Context(), oneDatapoint) })
 	var pids []int
+	var spent func() string
 	for n := range swaps {
+		if n == 1 {
+			spent = footprint(t)
+		}
 		pids = append(pids, in.current().Pid(), sink.current().Pid())
 		inputs[0] = with(map[string]any{"act": "tell", "text": fmt.Sprint(n), "wait": "5ms"}, inputs[0])
 		sinks[0] = with(map[string]any{"text": fmt.Sprint(n)}, sinks[0])
@@ -106,6 +110,7 @@ func TestSwapsUnderLoadFailNoCall(t *testing.T) {
 	for _, pid := range pids {
 		await(t, "the replaced processes are gone", func() bool { return !alive(pid) })
 	}
+	await(t, "the host holds no more than before", func() bool { return spent() == "" })
 	for _, name := range []string{"flux", "carbon"} {
 		if n := restarts(t, metrics, name); n != 0 {
 			t.Errorf("%v restarts of %s are counted", n, name)
