@@ -42,17 +42,10 @@ const (
 )
 
 // A bridge is the one go-plugin type in Fluxgate. It registers services on the
-// plugin's side; on the host's it hands over the bare connection, with the
-// context that ends when the plugin's process does.
+// plugin's side; on the host's it hands over the bare connection.
 type bridge struct {
 	plugin.NetRPCUnsupportedPlugin
 	serve func(*grpc.Server)
-}
-
-// A link is what the host's end of a bridge dispenses.
-type link struct {
-	conn  *grpc.ClientConn
-	alive context.Context
 }
 
 func (b bridge) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
@@ -60,8 +53,8 @@ func (b bridge) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 	return nil
 }
 
-func (bridge) GRPCClient(alive context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
-	return link{c, alive}, nil
+func (bridge) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, c *grpc.ClientConn) (any, error) {
+	return c, nil
 }
 
 // Sink

@@ -13,17 +13,19 @@ import (
 // maxLogLine is the longest line of a plugin's log that is kept whole, in bytes.
 const maxLogLine = 16 << 10
 
-// A relay logs each line written to it: as the record it holds where it is
-// slog's JSON, else as text. Longer lines than maxLogLine are cut.
+// A relay logs each line written to it, as far as its throttle lets it pass: as
+// the record it holds where it is slog's JSON, else as text. Longer lines than
+// maxLogLine are cut.
 type relay struct {
-	log *slog.Logger
+	log      *slog.Logger
+	throttle *throttle
 
 	mu   sync.Mutex
 	line []byte
 	cut  bool // the rest of the line is thrown away
 }
 
-func newRelay(log *slog.Logger) *relay { return &relay{log: log} }
+func newRelay(log *slog.Logger, t *throttle) *relay { return &relay{log: log, throttle: t} }
 
 func (r *relay) Write(p []byte) (int, error) {
 	r.mu.Lock()
@@ -43,7 +45,7 @@ func (r *relay) Write(p []byte) (int, error) {
 }
 
 func (r *relay) flush() {
-	if len(bytes.TrimSpace(r.line)) > 0 {
+	if len(bytes.TrimSpace(r.line)) > 0 && r.throttle.admit() {
 		level, message, args := parseLine(r.line)
 		if r.cut {
 			args = append(args, slog.Bool("cut", true))

@@ -36,7 +36,8 @@ func TestRelay(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var log lines
-		r := newRelay(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: plain})))
+		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: plain}))
+		r := newRelay(logger, newThrottle(logger))
 		for _, text := range tt.writes {
 			if n, err := r.Write([]byte(text)); n != len(text) || err != nil {
 				t.Errorf("%s: wrote %d of %d bytes, %v", tt.name, n, len(text), err)
@@ -80,7 +81,8 @@ func (l *lines) Write(text []byte) (int, error) {
 }
 
 func TestRelayHoldsNoMoreThanALine(t *testing.T) {
-	r := newRelay(slog.New(slog.DiscardHandler))
+	logger := slog.New(slog.DiscardHandler)
+	r := newRelay(logger, newThrottle(logger))
 	piece := bytes.Repeat([]byte("x"), 64<<10)
 	for range 64 {
 		if _, err := r.Write(piece); err != nil {

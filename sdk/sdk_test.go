@@ -64,7 +64,7 @@ func trap(act string) {
 		fmt.Fprintln(os.Stderr, "there is no licence on this machine")
 		os.Exit(3)
 	case "leaves-a-child":
-		if err := (actor{stderr: os.Stderr}).beget(); err != nil {
+		if err := (actor{stderr: os.Stderr}).beget(nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	case "silent":
@@ -157,7 +157,9 @@ func (a actor) Write(ctx context.Context, b sdk.Batch) error {
 		slog.Info("left")
 		return err
 	case "child":
-		return a.beget()
+		return a.beget(nil)
+	case "estranged child":
+		return a.beget(&syscall.SysProcAttr{Setsid: true})
 	case "environment":
 		return errors.New(strings.Join(os.Environ(), "\n"))
 	case "unavailable":
@@ -179,8 +181,9 @@ func (a actor) print() {
 }
 
 // beget starts a process that holds on to the plugin's standard error.
-func (a actor) beget() error {
+func (a actor) beget(attributes *syscall.SysProcAttr) error {
 	child := exec.Command("/bin/sleep", "600") // a plugin has no PATH
+	child.SysProcAttr = attributes
 	child.Stderr = a.stderr
 	if err := child.Start(); err != nil {
 		return err

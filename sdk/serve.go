@@ -89,6 +89,10 @@ func newServer(options []grpc.ServerOption, gone <-chan struct{}) *grpc.Server {
 	return s
 }
 
+// leaveTimeout is how long Close and the calls before it may take once the
+// plugin is to leave.
+const leaveTimeout = 2 * time.Second
+
 // leave closes the plugin. What does not return must not keep the process: its
 // host may be gone.
 func leave[T any](g *guest[T]) {
@@ -99,7 +103,7 @@ func leave[T any](g *guest[T]) {
 		if err != nil {
 			slog.Error("close", "err", err)
 		}
-	case <-time.After(stopTimeout):
+	case <-time.After(leaveTimeout):
 		slog.Error("leaving, though a call or Close has not returned")
 	}
 }

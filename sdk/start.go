@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -26,8 +25,9 @@ const (
 	// again to open.
 	StartTimeout = 10 * time.Second
 
-	// stopTimeout is how long a plugin may take to leave once it is asked to.
-	stopTimeout = 2 * time.Second
+	// stopTimeout is how long a plugin may take to leave once its host has asked
+	// it to.
+	stopTimeout = 800 * time.Millisecond
 
 	// maxSocketDir leaves room for the socket's name: the kernel takes no path of
 	// more than 107 bytes.
@@ -45,16 +45,6 @@ type Spec struct {
 	SocketDir    string         // folder for its socket, at most 90 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
 	Log          *slog.Logger   // where its log lines go; nil: slog's default
-}
-
-// A Process is a running plugin.
-type Process[T any] struct {
-	Plugin T
-	cmd    *exec.Cmd
-	end    context.CancelFunc // kills the process and what it has started
-	client *plugin.Client
-	remote wire.PluginClient
-	alive  context.Context
 }
 
 // StartSink starts a sink plugin and opens it. The error wraps [ErrInvalid] when
@@ -82,20 +72,20 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 	if s.Config == nil {
 		config = []byte("{}")
 	}
-	p := &Process[T]{}
+	p := &Process[T]{done: make(chan struct{})}
 	if err := p.launch(ctx, kind, s); err != nil {
 		return nil, fmt.Errorf("start %s %q (%s): %w", kind, s.Name, s.Path, err)
 	}
-	raw, err := p.dispense(kind)
+	conn, err := p.dispense(kind)
 	if err == nil {
-		p.alive, p.Plugin, p.remote = raw.alive, dial(raw.conn), wire.NewPluginClient(raw.conn)
+		p.dial(conn, dial)
 		opening, cancel := context.WithTimeout(ctx, StartTimeout)
 		defer cancel()
 		_, err = p.remote.Open(opening, &wire.Config{Json: config, Kind: kind})
 		err = fromWire(err)
 	}
 	if err != nil {
-		p.kill()
+		p.leave()
 		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.Path, err)
 	}
 	return p, nil
@@ -113,29 +103,16 @@ func (p *Process[T]) launch(ctx context.Context, kind string, s Spec) error {
 	p.command(s)
 	p.client = p.clientOf(kind, s, secure)
 	defer context.AfterFunc(ctx, p.end)()
-	if _, err := p.client.Start(); err != nil {
-		p.kill()
+	_, err = p.client.Start()
+	go p.bury()
+	if err != nil {
+		p.leave()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return explain(s, err)
 	}
-	go p.bury()
 	return nil
-}
-
-// command prepares the process, in a group of its own: the terminal's signals
-// are for the host, and what the plugin starts can be ended with it.
-func (p *Process[T]) command(s Spec) {
-	var life context.Context
-	life, p.end = context.WithCancel(context.Background())
-	p.cmd = exec.CommandContext(life, s.Path)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Cancel = p.killGroup
-	p.cmd.Env = []string{fmt.Sprintf("%s=%d", messageLimitEnv, s.limit())}
-	if s.SocketDir != "" {
-		p.cmd.Env = append(p.cmd.Env, socketDirEnv+"="+s.SocketDir)
-	}
 }
 
 func (p *Process[T]) clientOf(kind string, s Spec, secure *plugin.SecureConfig) *plugin.Client {
@@ -143,15 +120,16 @@ func (p *Process[T]) clientOf(kind string, s Spec, secure *plugin.SecureConfig) 
 	if log == nil {
 		log = slog.Default()
 	}
+	limit := newThrottle(log)
 	return plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		Cmd:              p.cmd,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		VersionedPlugins: map[int]plugin.PluginSet{protocol: {kind: bridge{}}},
 		Logger:           quiet,
-		Stderr:           newRelay(log),
-		SyncStdout:       newRelay(log),
-		SyncStderr:       newRelay(log),
+		Stderr:           newRelay(log, limit),
+		SyncStdout:       newRelay(log, limit),
+		SyncStderr:       newRelay(log, limit),
 		StartTimeout:     StartTimeout,
 		SecureConfig:     secure,
 		SkipHostEnv:      true,
@@ -206,64 +184,3 @@ func notRunnable(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) ||
 		errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
-
-func (p *Process[T]) dispense(kind string) (link, error) {
-	client, err := p.client.Client()
-	if err != nil {
-		return link{}, err
-	}
-	raw, err := client.Dispense(kind)
-	if err != nil {
-		return link{}, err
-	}
-	return raw.(link), nil
-}
-
-// Check asks the plugin whether it would work now.
-func (p *Process[T]) Check(ctx context.Context) error {
-	_, err := p.remote.Check(ctx, &wire.Nothing{})
-	return fromWire(err)
-}
-
-// Pid returns the process id.
-func (p *Process[T]) Pid() int { return p.cmd.Process.Pid }
-
-// Done is closed when the process has ended.
-func (p *Process[T]) Done() <-chan struct{} { return p.alive.Done() }
-
-// Stop lets the plugin finish the calls under way and close, for as long as ctx
-// lasts, and ends its process. What does not leave within two seconds more is
-// killed. The error is the plugin's own about closing.
-func (p *Process[T]) Stop(ctx context.Context) error {
-	_, err := p.remote.Drain(ctx, &wire.Nothing{})
-	p.kill()
-	return fromWire(err)
-}
-
-// kill ends the process, whatever state it is in, and returns when it is gone.
-// go-plugin's own Kill waits for a stopped process without end; a SIGKILL from
-// outside frees it.
-func (p *Process[T]) kill() {
-	gone := make(chan struct{})
-	go func() {
-		p.client.Kill()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-time.After(stopTimeout):
-		p.end()
-		<-gone
-	}
-}
-
-// bury waits until the process has ended, and kills what it has started: that
-// may hold on to the pipes by whose end go-plugin tells that a process is dead.
-func (p *Process[T]) bury() {
-	err := p.cmd.Process.WithHandle(func(pidfd uintptr) { awaitEnd(int(pidfd)) })
-	if err == nil || errors.Is(err, os.ErrProcessDone) { // else the kernel has no such handles
-		_ = p.killGroup()
-	}
-}
-
-func (p *Process[T]) killGroup() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }

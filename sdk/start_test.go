@@ -91,6 +91,7 @@ func TestStartFailsForNow(t *testing.T) {
 		{"no place", trapNamed(t, "1|1|carrier pigeon|_nowhere|grpc"), nil, "address type"},
 		{"standard output before the handshake", trapNamed(t, "speaks-early-on-stdout"), nil, poison},
 		{"left at once", trapNamed(t, "exits"), nil, "its log lines tell more"},
+		{"left at once, and a child holds the pipes", trapNamed(t, "leaves-a-child"), nil, "its log lines tell more"},
 		{"panic in open", executable(t), map[string]any{"act": "panic in open", "text": "oh"}, "panic: oh"},
 	}
 	for _, tt := range tests {
@@ -167,7 +168,6 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	for name, spec := range map[string]sdk.Spec{
 		"handshake": {Path: trapNamed(t, "silent")},
-		"child":     {Path: trapNamed(t, "leaves-a-child")}, // which holds on to the pipes
 		"open":      {Path: executable(t), Config: map[string]any{"act": "hang in open"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -275,6 +275,60 @@ func TestPluginThatDies(t *testing.T) {
 			within(t, time.Second, "Stop of a dead plugin", func() { _ = p.Stop(t.Context()) })
 		})
 	}
+}
+
+// What has left the plugin's group cannot be found; it must not hold up the host.
+func TestEstrangedChildHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	p, log := startActor(t, map[string]any{"act": "estranged child"})
+	if err := p.Plugin.Write(t.Context(), oneDatapoint); err != nil {
+		t.Fatal(err)
+	}
+	child := int(log.await(t, "child", 1)[0].attrs["pid"].(float64))
+	defer func() { _ = syscall.Kill(child, syscall.SIGKILL) }()
+	_ = syscall.Kill(p.Pid(), syscall.SIGKILL)
+	within(t, time.Second, "notice of the death", func() { <-p.Done() })
+	within(t, 2*time.Second, "Stop", func() { _ = p.Stop(t.Context()) })
+}
+
+func TestPing(t *testing.T) {
+	t.Parallel()
+	p, _, result, free := occupied(t)
+	ping := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return p.Ping(ctx)
+	}
+	if err := ping(); err != nil {
+		t.Errorf("beside a long call: %v", err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- p.Stop(context.Background()) }()
+	awaitDrain(t, p)
+	if err := ping(); err != nil {
+		t.Errorf("while the plugin waits for that call to close: %v", err)
+	}
+	free()
+	if err := errors.Join(<-result, <-stopped); err != nil {
+		t.Error(err)
+	}
+	if err := ping(); err == nil {
+		t.Error("a process that has ended answers")
+	}
+}
+
+func TestPingOfAStoppedPluginEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	p, _ := startActor(t, nil)
+	halt(t, p.Pid())
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := p.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	p.Kill()
+	within(t, time.Second, "the end", func() { <-p.Done() })
+	within(t, 2*time.Second, "Stop", func() { _ = p.Stop(t.Context()) })
 }
 
 // A plugin's child holds on to the pipes by which the host would see that the

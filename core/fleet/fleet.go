@@ -5,11 +5,10 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"fluxgate/sdk"
 )
@@ -33,18 +32,25 @@ type Spec struct {
 type Fleet struct {
 	setup    Setup
 	sockets  *socketDir
-	restarts *prometheus.CounterVec
-	crews    []crew
+	counters counters
+	changing atomic.Bool
+
+	mu    sync.Mutex
+	crews []crew
+	jobs  []func(context.Context)     // what Run is to do, before it is called
+	begin func(func(context.Context)) // does a job, once Run was called
 }
 
 // A crew is a plugin whatever its kind.
 type crew interface {
-	name() string
+	title() (kind, name string)
 	required() bool
+	isOpen() bool
+	isFailing() bool
 	open(context.Context) error
 	try(ctx context.Context, connect bool) error
-	keep(context.Context)
-	isOpen() bool
+	replace(context.Context, Spec) (step, error)
+	retire()
 }
 
 // New returns an empty fleet, with a folder of its own for sockets. Folders
@@ -55,24 +61,38 @@ func New(setup Setup, metrics prometheus.Registerer) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fleet{setup: setup, sockets: sockets, restarts: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
-		Name: "fluxgate_plugin_restarts_total", Help: "Starts of a plugin after its process had died.",
-	}, []string{"plugin"})}, nil
+	f := &Fleet{setup: setup, sockets: sockets, counters: newCounters(metrics)}
+	metrics.MustRegister(state{f})
+	return f, nil
 }
 
 // Input adds an input plugin. It is always required.
 func (f *Fleet) Input(s Spec) *Input {
-	p := newPlugin(f, "input", s, sdk.StartInput)
-	p.atOnce = true
-	f.crews = append(f.crews, p)
-	return &Input{p}
+	i := f.newInput(s.Name)
+	i.add(s)
+	f.enlist(i)
+	return i
 }
 
 // Sink adds a sink plugin.
 func (f *Fleet) Sink(s Spec) *Sink {
-	p := newPlugin(f, "sink", s, sdk.StartSink)
-	f.crews = append(f.crews, p)
-	return &Sink{p}
+	sink := f.newSink(s.Name)
+	sink.add(s)
+	f.enlist(sink)
+	return sink
+}
+
+func (f *Fleet) enlist(c crew) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.crews = append(f.crews, c)
+}
+
+// all returns the plugins.
+func (f *Fleet) all() []crew {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.crews
 }
 
 // Open starts the required plugins. It returns an error, which names them, when
@@ -80,30 +100,56 @@ func (f *Fleet) Sink(s Spec) *Sink {
 // not to be trusted, or refuses its settings. What may pass is left to Run, and
 // so are the optional plugins.
 func (f *Fleet) Open(ctx context.Context) error {
-	errs := make([]error, len(f.crews))
-	var starts sync.WaitGroup
-	for i, c := range f.crews {
+	return each(f.all(), func(_ int, c crew) error {
 		if !c.required() {
-			continue
+			return nil
 		}
-		starts.Go(func() {
-			if err := c.open(ctx); errors.Is(err, sdk.ErrInvalid) {
-				errs[i] = err
-			}
-		})
+		if err := c.open(ctx); errors.Is(err, sdk.ErrInvalid) {
+			return err
+		}
+		return nil
+	})
+}
+
+// each calls do for all crews at once, and joins the errors in their order.
+func each(crews []crew, do func(int, crew) error) error {
+	errs := make([]error, len(crews))
+	var calls sync.WaitGroup
+	for i, c := range crews {
+		calls.Go(func() { errs[i] = do(i, c) })
 	}
-	starts.Wait()
+	calls.Wait()
 	return errors.Join(errs...)
 }
 
-// Run keeps every plugin running until ctx ends, and then stops them all.
+// Run keeps every plugin running until ctx ends, and then stops them all at
+// once, within three seconds.
 func (f *Fleet) Run(ctx context.Context) {
-	var crews sync.WaitGroup
-	for _, c := range f.crews {
-		crews.Go(func() { c.keep(ctx) })
+	var jobs sync.WaitGroup
+	begin := func(job func(context.Context)) { jobs.Go(func() { job(ctx) }) }
+	f.mu.Lock()
+	for _, job := range f.jobs {
+		begin(job)
 	}
-	crews.Wait()
+	f.jobs, f.begin = nil, begin
+	f.mu.Unlock()
+	<-ctx.Done()
+	f.mu.Lock()
+	f.begin = func(job func(context.Context)) { go job(ctx) } // it stops what comes too late
+	f.mu.Unlock()
+	jobs.Wait()
 	f.sockets.remove()
+}
+
+// spawn has Run do a job.
+func (f *Fleet) spawn(job func(context.Context)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.begin == nil {
+		f.jobs = append(f.jobs, job)
+		return
+	}
+	f.begin(job)
 }
 
 // Try starts every plugin once, beside any that run, and stops it again. With
@@ -111,33 +157,16 @@ func (f *Fleet) Run(ctx context.Context) {
 // fail.
 func (f *Fleet) Try(ctx context.Context, connect bool) error {
 	defer f.sockets.remove()
-	errs := make([]error, len(f.crews))
-	var tries sync.WaitGroup
-	for i, c := range f.crews {
-		tries.Go(func() { errs[i] = c.try(ctx, connect) })
-	}
-	tries.Wait()
-	return errors.Join(errs...)
+	return each(f.all(), func(_ int, c crew) error { return c.try(ctx, connect) })
 }
 
 // Missing returns the names of the inputs and required sinks that are not open.
 func (f *Fleet) Missing() (names []string) {
-	for _, c := range f.crews {
+	for _, c := range f.all() {
 		if c.required() && !c.isOpen() {
-			names = append(names, c.name())
+			_, name := c.title()
+			names = append(names, name)
 		}
 	}
 	return names
-}
-
-// spec returns how to start a plugin, or an error wrapping [sdk.ErrInvalid].
-func (f *Fleet) spec(s Spec) (sdk.Spec, error) {
-	path, err := find(s.Program, f.setup.Folders)
-	if err != nil {
-		return sdk.Spec{}, fmt.Errorf("plugin %q: %w", s.Name, err)
-	}
-	return sdk.Spec{
-		Name: s.Name, Path: path, Checksum: s.Checksum, Config: s.Config,
-		SocketDir: f.sockets.path, MessageLimit: f.setup.MessageLimit,
-	}, nil
 }

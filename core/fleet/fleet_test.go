@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,8 +38,10 @@ func TestMain(m *testing.M) {
 }
 
 type settings struct {
-	Act  string `koanf:"act"`
-	Path string `koanf:"path"`
+	Act  string        `koanf:"act"`
+	Path string        `koanf:"path"`
+	Wait time.Duration `koanf:"wait"`
+	Text string        `koanf:"text"`
 }
 
 func (s settings) begin() error {
@@ -48,6 +52,10 @@ func (s settings) begin() error {
 		syscall.Exit(3)
 	case "hang at start":
 		select {}
+	case "die while the file is there":
+		if _, err := os.Stat(s.Path); err == nil {
+			syscall.Exit(3)
+		}
 	}
 	return nil
 }
@@ -55,7 +63,30 @@ func (s settings) begin() error {
 // An actor does as its settings say.
 type actor struct{ settings }
 
-func (a actor) Write(context.Context, sdk.Batch) error { return nil }
+func (a actor) Write(ctx context.Context, _ sdk.Batch) error {
+	switch a.Act {
+	case "take long":
+		if _, err := note(a.Path); err != nil {
+			return err
+		}
+		time.Sleep(a.Wait)
+	case "hang":
+		if _, err := note(a.Path); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	case "unavailable":
+		return sdk.Unavailablef("far end")
+	case "flood":
+		line := strings.Repeat("x", 1023)
+		for range 1 << 15 {
+			fmt.Fprintln(os.Stderr, line)
+			fmt.Println(line)
+		}
+	}
+	return nil
+}
 
 func (a actor) Check(context.Context) error {
 	if a.Act == "unwell" {
@@ -64,8 +95,44 @@ func (a actor) Check(context.Context) error {
 	return nil
 }
 
+var company atomic.Int32 // calls of decodeAmongPoison under way
+
+// decodeAmongPoison dies of one body. Of the others as many as Text says hang;
+// later ones tell whether they were alone.
+func (a actor) decodeAmongPoison(ctx context.Context, r sdk.Request) (sdk.Submission, error) {
+	company.Add(1)
+	defer company.Add(-1)
+	switch string(r.Body) {
+	case "poison":
+		syscall.Exit(3)
+	case "newcomer":
+		return sdk.Submission{Key: "newcomer"}, nil
+	}
+	call, err := note(a.Path)
+	if err != nil {
+		return sdk.Submission{}, err
+	}
+	if first, _ := strconv.Atoi(a.Text); call <= first {
+		<-ctx.Done()
+		return sdk.Submission{}, ctx.Err()
+	}
+	for start := time.Now(); time.Since(start) < 50*time.Millisecond; time.Sleep(time.Millisecond) {
+		if company.Load() > 1 {
+			return sdk.Submission{Key: "in company"}, nil
+		}
+	}
+	return sdk.Submission{Key: "alone"}, nil
+}
+
 // Decode notes each call in the file Path, and tells which call it was.
-func (a actor) Decode(ctx context.Context, _ sdk.Request) (sdk.Submission, error) {
+func (a actor) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error) {
+	switch a.Act {
+	case "among poison":
+		return a.decodeAmongPoison(ctx, r)
+	case "tell":
+		time.Sleep(a.Wait)
+		return sdk.Submission{Key: a.Text}, nil
+	}
 	call, err := note(a.Path)
 	switch {
 	case err != nil:
@@ -166,29 +233,43 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func restarts(t *testing.T, metrics prometheus.Gatherer, plugin string) float64 {
+// metric returns the value of a metric about a plugin.
+func metric(t *testing.T, metrics prometheus.Gatherer, name, plugin string) float64 {
 	t.Helper()
 	families, err := metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, family := range families {
-		if family.GetName() != "fluxgate_plugin_restarts_total" {
+		if family.GetName() != name {
 			continue
 		}
 		for _, m := range family.Metric {
 			if m.Label[0].GetName() == "plugin" && m.Label[0].GetValue() == plugin {
-				return m.Counter.GetValue()
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
-	t.Fatalf("no counter of restarts for %q", plugin)
+	t.Fatalf("no %s of %q", name, plugin)
 	return 0
+}
+
+func restarts(t *testing.T, metrics prometheus.Gatherer, plugin string) float64 {
+	t.Helper()
+	return metric(t, metrics, "fluxgate_plugin_restarts_total", plugin)
 }
 
 func kill(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// halt stops a process until it is killed.
+func halt(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -278,8 +359,12 @@ func TestRequestsSurviveTheDeathOfTheirInput(t *testing.T) {
 
 func TestDeadlyRequestIsTriedTwice(t *testing.T) {
 	in, calls, metrics := startInput(t, "deadly")
-	if _, err := in.Decode(t.Context(), sdk.Request{}); !errors.Is(err, sdk.ErrUnavailable) {
-		t.Errorf("error %v", err)
+	_, err := in.Decode(t.Context(), sdk.Request{})
+	if err == nil || errors.Is(err, sdk.ErrUnavailable) || errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), `"flux"`) {
+		t.Errorf("error %v, want a fault that names the plugin", err)
+	}
+	if n := metric(t, metrics, "fluxgate_poison_requests_total", "flux"); n != 1 {
+		t.Errorf("%v poison requests counted", n)
 	}
 	if n := count(t, calls); n != 2 {
 		t.Errorf("tried %d times, want 2", n)
@@ -341,7 +426,7 @@ func TestOptionalPluginsDoNotStopTheStart(t *testing.T) {
 	await(t, "the optional plugin that can be started is", late.isOpen)
 	for sink, ok := range map[*Sink]bool{well: true, lost: false, late: true} {
 		if err := sink.Write(t.Context(), oneDatapoint); (err == nil) != ok {
-			t.Errorf("sink %q: %v", sink.name(), err)
+			t.Errorf("sink %q: %v", sink.name, err)
 		}
 	}
 	if missing := f.Missing(); len(missing) > 0 {
@@ -447,20 +532,29 @@ func TestRunEndsWhileAPluginHangsAtItsStart(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithAStoppedPlugin(t *testing.T) {
+func TestRunEndsWithStoppedPlugins(t *testing.T) {
 	f, _ := newFleet(t)
-	sink := f.Sink(Spec{Name: "carbon", Program: executable(t)})
+	var sinks []*Sink
+	for _, name := range []string{"a", "b", "c"} {
+		sinks = append(sinks, f.Sink(Spec{Name: name, Program: executable(t)}))
+	}
 	if err := f.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	pid := sink.current().Pid()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+	var pids []int
+	for _, sink := range sinks {
+		pids = append(pids, sink.current().Pid())
+		halt(t, sink.current().Pid())
 	}
 	start := time.Now()
 	run(t, f)()
-	if took := time.Since(start); took > drainTimeout+4*time.Second || alive(pid) {
-		t.Errorf("after %v: alive %v", took, alive(pid))
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	for _, pid := range pids {
+		if alive(pid) {
+			t.Errorf("process %d is still there", pid)
+		}
 	}
 }
 
@@ -490,7 +584,8 @@ func TestTry(t *testing.T) {
 				}
 				for _, c := range f.crews {
 					if c.isOpen() {
-						t.Errorf("%s is left", c.name())
+						_, name := c.title()
+						t.Errorf("%s is left", name)
 					}
 				}
 			})

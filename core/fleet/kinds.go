@@ -3,55 +3,105 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"math"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"fluxgate/sdk"
 )
 
-// A Sink is a sink plugin of a fleet. While its process is away, Write returns
-// [sdk.ErrUnavailable].
-type Sink struct{ *plugin[sdk.Sink] }
+// A Sink is a sink plugin of a fleet, whatever process it has just now. While it
+// has none, Write returns [sdk.ErrUnavailable].
+type Sink struct{ *handle[sdk.Sink] }
 
-// Write implements [sdk.Sink].
+func (f *Fleet) newSink(name string) *Sink {
+	return &Sink{newHandle(f, "sink", name, sdk.StartSink)}
+}
+
+// Write implements [sdk.Sink]. When the process died under the call, the error
+// wraps [sdk.ErrUnavailable] and an error whose method Died() returns true.
 func (s *Sink) Write(ctx context.Context, b sdk.Batch) error {
-	process, err := s.running(ctx)
+	seat, err := s.enter(ctx, patience)
 	if err != nil {
 		return err
 	}
-	return process.Plugin.Write(ctx, b)
+	defer seat.calls.Done()
+	return s.judge(seat, seat.Plugin.Write(ctx, b))
 }
 
-// An Input is an input plugin of a fleet.
-type Input struct{ *plugin[sdk.Input] }
+// An Input is an input plugin of a fleet, whatever process it has just now.
+type Input struct {
+	*handle[sdk.Input]
+	gate   *semaphore.Weighted // requests take one, or everything to be alone
+	poison prometheus.Counter
+}
 
-// Decode implements [sdk.Input]. A request that found the process dying is
-// tried once more on the next: it may not have been what it died of.
+func (f *Fleet) newInput(name string) *Input {
+	h := newHandle(f, "input", name, sdk.StartInput)
+	h.atOnce = true
+	return &Input{h, semaphore.NewWeighted(alone), f.counters.poison.WithLabelValues(name)}
+}
+
+// What a request takes of the gate.
+const (
+	amongOthers = 1
+	alone       = math.MaxInt64
+)
+
+// secondPatience is how long a request waits for the next process after one died
+// under it.
+const secondPatience = 5 * time.Second
+
+// Decode implements [sdk.Input]. Of all requests under which a process died each
+// is tried once more, alone: one may be what it died of. If the process dies
+// again the request is poison, and the error neither [sdk.ErrInvalid] nor
+// [sdk.ErrUnavailable].
 func (i *Input) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error) {
-	for tries := 1; ; tries++ {
-		process, err := i.running(ctx)
-		if err != nil {
-			return sdk.Submission{}, err
-		}
-		s, err := process.Plugin.Decode(ctx, r)
-		if tries == 2 || !errors.Is(err, sdk.ErrUnavailable) {
-			return s, err
-		}
-		if !i.died(process) {
-			return s, err
-		}
+	s, err := i.decode(ctx, r, amongOthers, patience)
+	if !died(err) {
+		return s, err
 	}
+	s, err = i.decode(ctx, r, alone, secondPatience)
+	if !died(err) {
+		return s, err
+	}
+	i.poison.Inc()
+	slog.Error("plugin died twice of a request, which is not tried again", "plugin", i.name, "route", r.Route, "bytes", len(r.Body))
+	return sdk.Submission{}, fmt.Errorf("plugin %q died twice of the request, which is not tried again", i.name)
 }
 
-// deathNotice is how much later than a failed call a death may be noticed.
-const deathNotice = 100 * time.Millisecond
-
-// died reports whether process has ended, as its failed call suggests.
-func (i *Input) died(process *sdk.Process[sdk.Input]) bool {
-	select {
-	case <-process.Done():
-		i.lose(process)
-		return true
-	case <-time.After(deathNotice):
-		return false
+func (i *Input) decode(ctx context.Context, r sdk.Request, share int64, patience time.Duration) (sdk.Submission, error) {
+	if err := i.gate.Acquire(ctx, share); err != nil {
+		return sdk.Submission{}, sdk.Unavailablef("plugin %q: waiting for other requests: %w", i.name, err)
 	}
+	defer i.gate.Release(share)
+	seat, err := i.enter(ctx, patience)
+	if err != nil {
+		return sdk.Submission{}, err
+	}
+	defer seat.calls.Done()
+	s, err := seat.Plugin.Decode(ctx, r)
+	return s, i.judge(seat, err)
+}
+
+// A death is why a call failed under which the plugin's process died.
+type death struct {
+	plugin string
+	cause  error
+}
+
+func (d *death) Error() string {
+	return fmt.Sprintf("plugin %q died during the call: %v", d.plugin, d.cause)
+}
+
+// Died tells this error from those of a plugin that lives.
+func (d *death) Died() bool { return true }
+
+func died(err error) bool {
+	d := (*death)(nil)
+	return errors.As(err, &d)
 }
