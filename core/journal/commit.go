@@ -8,9 +8,6 @@ import (
 	"fluxgate/sdk"
 )
 
-// maxKept bounds the buffer that is kept between two commits. In bytes.
-const maxKept = 4 << 20
-
 // A request is an Append under way.
 type request struct {
 	records []Record

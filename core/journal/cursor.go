@@ -118,7 +118,7 @@ func (l *Log) makeCursor(name string, s state) (*cursor, error) {
 		return nil, err
 	}
 	c := &cursor{file: file}
-	err = c.write(s, 1, true)
+	err = errors.Join(c.write(s, 1, true), c.write(s, 2, true)) // both slots
 	if err == nil {
 		err = l.Files.Rename(name+cursorSuffix+newSuffix, name+cursorSuffix)
 	}

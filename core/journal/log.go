@@ -109,10 +109,10 @@ type Log struct {
 	reported  map[place]bool
 	untold    []error // for Report, once mu is free
 
-	committing, making, summing sync.Mutex
-	queued, untidy, sealed      chan struct{} // wake the goroutines
-	closing                     chan struct{}
-	running                     sync.WaitGroup
+	committing, making     sync.Mutex
+	queued, untidy, sealed chan struct{} // wake the goroutines
+	closing                chan struct{}
+	running                sync.WaitGroup
 }
 
 // A place is one of which a damage is reported once.
@@ -209,7 +209,7 @@ func (l *Log) damaged(d Damage) {
 	}
 }
 
-// now is the time in the log's clock.
+// time returns that of the log's clock.
 func (l *Log) time() time.Time { return l.Options.now() }
 
 // End returns the position behind the last record on disk.

@@ -64,7 +64,7 @@ func (l *Log) Reader(name string, optional bool) (*Reader, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: the cursor of %q cannot be made: %w", sdk.ErrUnavailable, name, err)
 		}
-		r = &Reader{log: l, name: name, cursor: c, state: s, generation: 1, saved: 1, durable: s.at, next: s.at}
+		r = &Reader{log: l, name: name, cursor: c, state: s, generation: 2, saved: 2, durable: s.at, next: s.at}
 		l.readers[name] = r
 	case r.state.optional != optional:
 		r.state.optional = optional

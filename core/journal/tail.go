@@ -1,6 +1,12 @@
 package journal
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// errTorn says that the log ends with a commit that was never finished.
+var errTorn = errors.New("the journal ends with a commit that was never finished")
 
 // A tail is what the newest segment ends with.
 type tail struct {
@@ -53,7 +59,7 @@ func (l *Log) openEnd(known Position) error {
 		l.damaged(d)
 	}
 	if t.torn {
-		l.tell(fmt.Errorf("the journal ends with a commit that was never finished: what lies behind byte %d of segment %x is cut off", t.end.Offset, s.segment))
+		l.tell(fmt.Errorf("%w: what lies behind byte %d of segment %x is cut off", errTorn, t.end.Offset, s.segment))
 	}
 	s.end, l.end = t.end.Offset, t.end
 	if lost := max(known.Number, l.end.Number) - l.end.Number; lost > 0 {
