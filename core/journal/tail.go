@@ -1,0 +1,111 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+)
+
+// errTorn says that the log ends with a commit that was never finished.
+var errTorn = errors.New("the journal ends with a commit that was never finished")
+
+// A tail is what the newest segment ends with.
+type tail struct {
+	end     Position
+	commit  int64 // where the last commit begins
+	torn    bool  // there is more, of a commit that was never acknowledged
+	damages []Damage
+}
+
+// tail reads the end of a segment from what is known to be on disk.
+func (l *Log) tail(s *segment, known Position) tail {
+	t := tail{end: s.first(), commit: s.size}
+	if known.Segment == s.segment && known.Number >= s.start && known.Offset >= dataStart {
+		t.end = known
+	}
+	file, err := l.Files.Open(s.name())
+	if err != nil {
+		l.tell(err)
+		return t
+	}
+	defer func() { l.tell(file.Close()) }()
+	var maybe []Damage
+	scan := scanner{file: file, segment: s.segment, chunk: defaultBytes, patient: true, unchecked: l.unchecked,
+		damage: func(d Damage) { maybe = append(maybe, d) },
+		visit: func(h header, _ []byte, end Position) {
+			t.end, t.commit = end, min(int64(h.commit)*align, end.Offset)
+			t.damages, maybe = append(t.damages, maybe...), nil
+		},
+	}
+	_, _ = scan.walk(span{t.end, s.size, unknown}) // a patient scanner never fails
+	t.torn = scan.dirty
+	return t
+}
+
+// openEnd finds the end of the log and opens the newest segment for writing, if
+// it is sound. The caller holds mu.
+func (l *Log) openEnd(known Position) error {
+	l.end = known
+	n := len(l.segments)
+	if n == 0 {
+		return nil
+	}
+	s := l.segments[n-1]
+	if s.head.end < 0 && s.end == dataStart {
+		l.end = Position{s.segment, max(s.start, known.Number), s.end}
+		return nil
+	}
+	t := l.tail(s, known)
+	for _, d := range t.damages {
+		l.damaged(d)
+	}
+	if t.torn {
+		l.tell(fmt.Errorf("%w: what lies behind byte %d of segment %x is cut off", errTorn, t.end.Offset, s.segment))
+	}
+	s.end, l.end = t.end.Offset, t.end
+	if lost := max(known.Number, l.end.Number) - l.end.Number; lost > 0 {
+		l.damaged(Damage{s.segment, s.end, lost})
+		l.end.Number = known.Number
+		return nil
+	}
+	if s.head.end < 0 || s.end > s.size {
+		return nil
+	}
+	if err := l.reopen(s, t.commit); err != nil {
+		l.tell(fmt.Errorf("the newest segment cannot be written, another takes its place: %w", err))
+	}
+	return nil
+}
+
+// reopen opens the newest segment for writing. Its last commit may never have been
+// synced, or in vain, so it is written and synced once more.
+func (l *Log) reopen(s *segment, commit int64) error {
+	file, err := l.Files.Open(s.name())
+	if err != nil {
+		return err
+	}
+	if commit < s.end {
+		err = rewrite(file, commit, s.end)
+	}
+	if err != nil {
+		l.tell(file.Close())
+		return err
+	}
+	s.file, l.active = file, s
+	return nil
+}
+
+// rewrite writes the bytes from one offset to another once more, and syncs them.
+// The first commit takes the header with it.
+func rewrite(file File, from, to int64) error {
+	if from <= dataStart {
+		from = 0
+	}
+	b := make([]byte, to-from)
+	if _, err := file.ReadAt(b, from); err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(b, from); err != nil {
+		return err
+	}
+	return file.Sync()
+}
