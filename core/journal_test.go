@@ -51,7 +51,7 @@ type verified struct {
 		Log     string
 		Damaged int
 		Readers []struct {
-			Reader                                                        string
+			Reader                                                          string
 			Accepted, Delivered, Dead, Expired, Damaged, Waiting, Imbalance int
 		}
 	}

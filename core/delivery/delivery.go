@@ -67,15 +67,16 @@ type Delivery struct {
 // called, and Close in the end.
 func Open(s Setup, metrics prometheus.Registerer) (*Delivery, error) {
 	d := &Delivery{}
-	live, err := openLog(s.Folder, "live", s.Budget-s.Budget/fillShare)
+	budgets := shares(s.Budget)
+	live, err := openLog(s.Folder, LiveLog, budgets[0].budget)
 	if err != nil {
 		return nil, err
 	}
-	fill, err := openLog(s.Folder, "fill", s.Budget/fillShare)
+	fill, err := openLog(s.Folder, FillLog, budgets[1].budget)
 	if err != nil {
 		return nil, errors.Join(err, live.Close())
 	}
-	d.Live, d.Fill = newStream("live", live), newStream("fill", fill)
+	d.Live, d.Fill = newStream(LiveLog, live), newStream(FillLog, fill)
 	if err := d.join(s); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -83,7 +84,23 @@ func Open(s Setup, metrics prometheus.Registerer) (*Delivery, error) {
 	return d, nil
 }
 
-// Folder returns where a journal, live or fill, is kept below folder.
+// The journals.
+const (
+	LiveLog = "live"
+	FillLog = "fill" // of backfill
+)
+
+// A share is what one journal may take of the budget.
+type share struct {
+	name   string
+	budget int64
+}
+
+func shares(budget int64) [2]share {
+	return [2]share{{LiveLog, budget - budget/fillShare}, {FillLog, budget / fillShare}}
+}
+
+// Folder returns where a journal is kept below folder.
 func Folder(folder, name string) string { return filepath.Join(folder, "journal", name) }
 
 func openLog(folder, name string, budget int64) (*journal.Log, error) {
