@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,9 +37,20 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 	return r
 }
 
+// StartLoading starts a killed Redis again, and returns while it still loads its
+// data: it must have some, and have been given "--key-load-delay" and
+// "--loading-process-events-interval-bytes" that make it slow.
+func (r *RedisServer) StartLoading() {
+	r.t.Helper()
+	r.begin("loading", func() error { return r.answers("-LOADING") })
+}
+
 // ping says why Redis does not serve commands. One that asks for a password
 // does serve.
-func (r *RedisServer) ping() error {
+func (r *RedisServer) ping() error { return r.answers("+PONG", "-NOAUTH", "-NOPERM") }
+
+// answers says why Redis does not answer with one of the beginnings.
+func (r *RedisServer) answers(beginnings ...string) error {
 	c, err := net.DialTimeout("unix", r.Socket, patience)
 	if err != nil {
 		return err
@@ -54,7 +66,7 @@ func (r *RedisServer) ping() error {
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(answer, "+PONG") && !strings.HasPrefix(answer, "-NOAUTH") && !strings.HasPrefix(answer, "-NOPERM") {
+	if !slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(answer, b) }) {
 		return fmt.Errorf("it answers %q", answer)
 	}
 	return nil
