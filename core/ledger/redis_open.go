@@ -66,7 +66,31 @@ func (o RedisOptions) dialer() (dialer, error) {
 			return nil, fmt.Errorf("redis.tls.ca %s: holds no certificate: name the PEM file of the CA that signed Redis's certificate", o.CA)
 		}
 	}
-	return (&tls.Dialer{NetDialer: plain, Config: c}).DialContext, nil
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := plain.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return shakeHands(ctx, conn, address, c)
+	}, nil
+}
+
+// A handshakeError is why no TLS came about on a connection.
+type handshakeError struct{ error }
+
+func (e handshakeError) Unwrap() error { return e.error }
+
+func shakeHands(ctx context.Context, conn net.Conn, address string, c *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c = c.Clone()
+	c.ServerName, _, _ = net.SplitHostPort(address)
+	secure := tls.Client(conn, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, handshakeError{err}
+	}
+	return secure, nil
 }
 
 func (o RedisOptions) nodeOptions(dial dialer) *redis.Options {

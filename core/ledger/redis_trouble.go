@@ -23,6 +23,9 @@ func (r *Redis) Check(ctx context.Context) error {
 	} else {
 		err = r.missing(ctx, r.client)
 	}
+	if errors.Is(err, io.EOF) && !r.o.TLS {
+		return fmt.Errorf("redis: %w: does Redis expect TLS there? Then set redis.tls.enabled to true", err)
+	}
 	if err != nil {
 		return r.trouble(err)
 	}
@@ -115,7 +118,7 @@ func (r *Redis) trouble(err error) error {
 
 // remedy says what to do about err, or nothing where the words of Redis say it.
 func (r *Redis) remedy(err error) string {
-	if remedy := r.remedyTLS(err); remedy != "" {
+	if remedy := remedyTLS(err); remedy != "" {
 		return remedy
 	}
 	says := func(prefix string) bool { return redis.HasErrorPrefix(err, prefix) }
@@ -135,10 +138,11 @@ func (r *Redis) remedy(err error) string {
 	return ""
 }
 
-func (r *Redis) remedyTLS(err error) string {
+func remedyTLS(err error) string {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, host := errors.AsType[x509.HostnameError](err)
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	handshake, shaking := errors.AsType[handshakeError](err)
 	switch {
 	case unknown:
 		return "name in redis.tls.ca the file of the CA that signed Redis's certificate"
@@ -148,8 +152,10 @@ func (r *Redis) remedyTLS(err error) string {
 		return "Redis does not speak TLS there: give redis.address its tls-port, or set redis.tls.enabled to false"
 	case strings.Contains(err.Error(), "certificate required"):
 		return "Redis wants a certificate of us, which it does not get: set tls-auth-clients no there"
-	case errors.Is(err, io.EOF) && !r.o.TLS:
-		return "does Redis expect TLS there? Then set redis.tls.enabled to true"
+	case strings.Contains(err.Error(), "protocol version not supported"):
+		return "allow TLS 1.2 or newer in Redis's tls-protocols"
+	case shaking && errors.Is(handshake, context.DeadlineExceeded):
+		return "nobody answers to TLS: give redis.address Redis's tls-port, or set redis.tls.enabled to false, if it is not just slow"
 	}
 	return ""
 }

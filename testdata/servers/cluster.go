@@ -27,10 +27,21 @@ type RedisClusterServer struct {
 // The arguments are for each node, as with [Redis].
 func RedisCluster(t testing.TB, args ...string) *RedisClusterServer {
 	t.Helper()
+	return startCluster(t, Redis, args)
+}
+
+// RedisClusterTLS is like [RedisCluster], with nodes as of [RedisTLS].
+func RedisClusterTLS(t testing.TB, args ...string) *RedisClusterServer {
+	t.Helper()
+	return startCluster(t, RedisTLS, append([]string{"--tls-cluster", "yes"}, args...))
+}
+
+func startCluster(t testing.TB, start func(testing.TB, ...string) *RedisServer, args []string) *RedisClusterServer {
+	t.Helper()
 	c := &RedisClusterServer{t: t}
 	for range 3 {
 		bus := freePort(t)
-		node := Redis(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus)}, args...)...)
+		node := start(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus)}, args...)...)
 		c.Nodes, c.Addresses, c.buses = append(c.Nodes, node), append(c.Addresses, node.Address), append(c.buses, bus)
 	}
 	for i := range c.Nodes {

@@ -23,6 +23,19 @@ type RedisServer struct {
 // "--requirepass", "secret"; they win over what is set here.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	return startRedis(t, "--port", args)
+}
+
+// RedisTLS is like [Redis], for a server that speaks TLS on its address, and
+// plainly on its socket. The arguments must name a certificate.
+func RedisTLS(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	return startRedis(t, "--tls-port", append([]string{"--port", "0"}, args...))
+}
+
+// startRedis starts a Redis whose address is the one of the setting port.
+func startRedis(t testing.TB, setting string, args []string) *RedisServer {
+	t.Helper()
 	program := Need(t, "redis-server")[0]
 	dir, port := folder(t), freePort(t)
 	r := &RedisServer{
@@ -30,7 +43,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 		Socket:  filepath.Join(dir, "redis.sock"),
 	}
 	argv := append([]string{
-		program, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--unixsocket", r.Socket,
+		program, "--bind", "127.0.0.1", setting, strconv.Itoa(port), "--unixsocket", r.Socket,
 		"--dir", dir, "--save", "", "--appendonly", "yes", "--daemonize", "no",
 	}, args...)
 	r.Process = launch(t, "redis-server", dir, argv, r.ping)
