@@ -17,12 +17,7 @@ import (
 // entries it looks for each right that the ledger needs, and whether it may
 // write. It changes nothing.
 func (r *Redis) Check(ctx context.Context) error {
-	var err error
-	if c, ok := r.client.(*redis.ClusterClient); ok {
-		err = c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return r.missing(ctx, node) })
-	} else {
-		err = r.missing(ctx, r.client)
-	}
+	err := r.checkNodes(ctx)
 	if errors.Is(err, io.EOF) && !r.o.TLS {
 		return fmt.Errorf("redis: %w: does Redis expect TLS there? Then set redis.tls.enabled to true", err)
 	}
@@ -35,6 +30,17 @@ func (r *Redis) Check(ctx context.Context) error {
 	}
 	_, err = r.Last(ctx, []string{""})
 	return err
+}
+
+func (r *Redis) checkNodes(ctx context.Context) error {
+	if c, ok := r.client.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return r.missing(ctx, node) })
+	}
+	if err := r.missing(ctx, r.client); err != nil {
+		return err
+	}
+	// A node of a cluster does not take entries together that have other slots.
+	return r.client.Eval(ctx, "return 0", []string{hashEntry, stringPrefix}).Err()
 }
 
 // A refusal is rights that the user lacks.
