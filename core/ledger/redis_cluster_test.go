@@ -189,6 +189,27 @@ func TestClusterWithOneNodeThatFails(t *testing.T) {
 	}
 }
 
+// A pause between two tries would outlast a lookup and hide what Redis said.
+func TestClusterThatIsDownSaysSoInTime(t *testing.T) {
+	c := servers.RedisCluster(t)
+	s := openTestRedis(t, RedisOptions{Addresses: c.Addresses, Hash: true})
+	b, metrics := many(100, now)
+	record(t, s, b...)
+	c.Do(1, "CLUSTER", "DELSLOTSRANGE", 5461, 10921) // all that it has
+	const tries = 20
+	var told int
+	var err error
+	for range tries {
+		err = within(t, lookTimeout, func(ctx context.Context) error { _, err := s.Last(ctx, metrics); return err })
+		if err != nil && strings.Contains(err.Error(), "CLUSTERDOWN") {
+			told++
+		}
+	}
+	if told < tries/2 {
+		t.Errorf("%d of %d lookups tell that the cluster is down; the last says %v", told, tries, err)
+	}
+}
+
 func TestClusterWhoseSlotsMove(t *testing.T) {
 	c := servers.RedisCluster(t)
 	s := openTestRedis(t, RedisOptions{Addresses: c.Addresses, Hash: true})

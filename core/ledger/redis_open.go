@@ -48,8 +48,8 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialer returns how to connect. The dialer of go-redis does not look at the
-// deadline of a context while it shakes hands over TLS.
+// dialer returns how to connect. Unlike the dialer of go-redis it gives up
+// shaking hands over TLS when its context ends, and tells that it was there.
 func (o RedisOptions) dialer() (dialer, error) {
 	plain := &net.Dialer{Timeout: dialTimeout}
 	if !o.TLS {

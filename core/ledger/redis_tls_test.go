@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +106,13 @@ func TestRedisTLSHandshakeMeetsTheDeadline(t *testing.T) {
 	if took := time.Since(began); took > dialTimeout/2 {
 		t.Errorf("the deadline of 50ms was met after %v", took)
 	}
+	eventually(t, func() error {
+		stacks := make([]byte, 1<<20)
+		if stacks = stacks[:runtime.Stack(stacks, true)]; strings.Contains(string(stacks), "ledger.shakeHands") {
+			return fmt.Errorf("it still waits for a paused Redis:\n%s", stacks)
+		}
+		return nil
+	})
 	server.Continue()
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now})
 	if got := last(t, s, "a"); got[0] != now {

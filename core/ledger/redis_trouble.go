@@ -134,7 +134,7 @@ func (r *Redis) remedy(err error) string {
 		return "give that user its rights: " + r.grant()
 	case says("WRONGPASS"), says("NOAUTH"), strings.Contains(err.Error(), "invalid username-password pair"):
 		return "are redis.username and redis.password right?"
-	case says("MOVED"), says("CROSSSLOT"):
+	case !r.cluster && (says("MOVED") || says("CROSSSLOT")):
 		return "this is a node of a cluster: list two or more of its nodes in redis.address"
 	case strings.Contains(err.Error(), "cluster support disabled"):
 		return "this is no cluster: give redis.address one address alone"
