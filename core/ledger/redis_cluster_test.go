@@ -245,13 +245,10 @@ func TestClusterWhoseSlotsMove(t *testing.T) {
 // owner returns the address of the node that has the slot.
 func owner(t *testing.T, c *servers.RedisClusterServer, slot int) string {
 	t.Helper()
-	slots, err := operator(t, c.Nodes[0]).ClusterSlots(t.Context()).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range slots {
-		if s.Start <= slot && slot <= s.End {
-			return s.Nodes[0].Addr
+	for _, part := range c.Do(0, "CLUSTER", "SLOTS").([]any) {
+		p := part.([]any) // first slot, last slot, nodes
+		if node := p[2].([]any); p[0].(int64) <= int64(slot) && int64(slot) <= p[1].(int64) {
+			return fmt.Sprintf("%v:%v", node[0], node[1])
 		}
 	}
 	t.Fatalf("slot %d is on no node", slot)

@@ -32,7 +32,7 @@ for i = 1, (#ARGV - 4) / 4 do
     if type(entry) == 'table' and entry.err and not string.find(entry.err, '^WRONGTYPE') then
       return entry
     end
-    if advances(entry, '^%[ *(%d+)', timestamp) then
+    if advances(entry, '^%[ *(%d+)[.,%]} ]', timestamp) then
       if expire > 0 then
         redis.call('SET', KEYS[first + i], ARGV[a + 3], 'EX', expire)
       else
@@ -40,7 +40,7 @@ for i = 1, (#ARGV - 4) / 4 do
       end
     end
   end
-  if hash and advances(redis.call('HGET', KEYS[1], metric), "'timestamp': *(%d+)", timestamp) then
+  if hash and advances(redis.call('HGET', KEYS[1], metric), "'timestamp': *(%d+)[.,%]} ]", timestamp) then
     redis.call('HSET', KEYS[1], metric, ARGV[a + 4])
   end
 end

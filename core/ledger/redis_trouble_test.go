@@ -213,6 +213,33 @@ func TestRecordWithoutTheRightToReadMovesNothing(t *testing.T) {
 	}
 }
 
+// The script and the reader agree on what an entry is: whatever was there, what
+// is newer is read afterwards.
+func TestHostileEntriesAreReplaced(t *testing.T) {
+	server := servers.Redis(t)
+	s, c := openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Hash: true}), operator(t, server)
+	for _, entry := range []string{
+		"", "[", "[]", "[]]", "[,", "rubbish", "\x00\xff", "[1478021760x, 1.0]", "[1478021760", "[-1478021760, 1.0]", "[0x7fffffff, 1.0]", "[1e99, 1.0]",
+		"[99999999999999999999, 1.0]", "[4102444800, 1.0]", "['1478021760', 1.0]", "[nan, 1.0]", "['timestamp': 1478021760x", "{'timestamp': 1478021760",
+		"{'timestamp':1e99}", "{'timestamp': -1478021760}", "{'timestamp': 4102444800, 'value': 1.0}", "{'timestamp': 'timestamp': 1478021760_}",
+	} {
+		for where, put := range map[string]error{
+			"string": c.Set(t.Context(), "flux.last.a", entry, 0).Err(), "hash": c.HSet(t.Context(), "flux.last.metric_data", "a", entry).Err(),
+		} {
+			if put != nil {
+				t.Fatal(where, put)
+			}
+		}
+		record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now, Value: 1})
+		if got := last(t, s, "a"); got[0] != now {
+			t.Errorf("after %q was there, newest is %d, want %d", entry, got[0], now)
+		}
+		if list, dict := text(t, c, "a"); list != listText(now, 1) || dict != dictText(now, 1) {
+			t.Errorf("%q was left: %q, %q", entry, list, dict)
+		}
+	}
+}
+
 // Each right of the README is needed, and named where it lacks.
 func TestEachRightIsNeededAndNamed(t *testing.T) {
 	user := documentedUser(t)
