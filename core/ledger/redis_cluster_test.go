@@ -26,15 +26,6 @@ func many(n int, timestamp int64) (b sdk.Batch, metrics []string) {
 	return b, metrics
 }
 
-// newest reads what a cluster knows, in pieces.
-func newest(t *testing.T, s *Redis, metrics []string) (all []int64) {
-	t.Helper()
-	for piece := range slices.Chunk(metrics, pieceLimit) {
-		all = append(all, last(t, s, piece...)...)
-	}
-	return all
-}
-
 // same fails unless each of got is want.
 func same(t *testing.T, got []int64, want int64, what string) {
 	t.Helper()

@@ -75,7 +75,7 @@ func ails(t *testing.T, s *Redis, reads bool, words ...string) {
 		calls["Last"] = func(ctx context.Context) error { _, err := s.Last(ctx, []string{"a", "b"}); return err }
 	}
 	for name, call := range calls {
-		err := within(t, 100*time.Millisecond, call)
+		err := within(t, 300*time.Millisecond, call)
 		said := func(word string) bool { return strings.Contains(err.Error(), word) }
 		if err == nil || !slices.ContainsFunc(words, said) || !strings.HasPrefix(err.Error(), "redis: ") {
 			t.Errorf("%s says %v, want %q", name, err, words)
@@ -161,7 +161,7 @@ func TestRedisThatPauses(t *testing.T) {
 	server := servers.Redis(t)
 	s, c := openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Hash: true}), operator(t, server)
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now - 60})
-	do(t, c, "CLIENT PAUSE 1000 ALL")
+	do(t, c, "CLIENT PAUSE 2000 ALL")
 	ails(t, s, true, "deadline exceeded", "i/o timeout")
 	recovers(t, s, c)
 	server.Pause()
