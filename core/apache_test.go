@@ -55,7 +55,7 @@ func readOperator(t testing.TB) operator {
 	if err != nil {
 		t.Fatalf("the configuration in the README: %v", err)
 	}
-	if len(c.Keys) != 1 || c.Redis.Address == "" || c.Redis.Password == "" || c.Sinks["carbon"].Plugin != "fluxgate-sink-pickle" {
+	if len(c.Keys) != 1 || len(c.Redis.Address) != 1 || c.Redis.Password == "" || c.Sinks["carbon"].Plugin != "fluxgate-sink-pickle" {
 		t.Fatalf("the configuration in the README has not one key, a Redis with a password and a sink carbon:\n%s", o.yaml)
 	}
 	o.c = c
@@ -146,7 +146,7 @@ func startSite(t *testing.T) *site {
 	s := &site{operator: o, carbon: servers.Carbon(t), apaches: map[string]*servers.ApacheServer{}}
 	s.yaml = o.yaml
 	for theirs, own := range map[string]string{
-		o.c.Redis.Address: store.Socket,
+		o.c.Redis.Address[0]:                              store.Socket,
 		fmt.Sprint(o.c.Sinks["carbon"].Config["address"]): s.carbon.Pickle,
 	} {
 		if strings.Count(s.yaml, theirs) != 1 {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -56,8 +55,8 @@ func check(ctx context.Context, c config.Config, connect bool) error {
 		return err
 	}
 	faults := []error{checkListen("listen", c.Listen), checkListen("admin", c.Admin), checkData(c), plugins.Try(ctx, connect)}
-	if connect && c.Redis.Address != "" {
-		faults = append(faults, reachRedis(ctx, c.Redis))
+	if len(c.Redis.Address) > 0 {
+		faults = append(faults, checkRedis(ctx, c.Redis, connect))
 	}
 	return errors.Join(faults...)
 }
@@ -102,24 +101,23 @@ func checkData(c config.Config) error {
 	return nil
 }
 
-func reachRedis(ctx context.Context, c config.Redis) error {
+// checkRedis tells whether what Redis needs can be read, and if connect says so
+// whether Redis can be used.
+func checkRedis(ctx context.Context, c config.Redis, connect bool) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	store := openRedis(c)
+	store, err := openRedis(c)
+	if err != nil {
+		return err
+	}
 	defer store.Close()
+	if !connect {
+		return nil
+	}
 	if err := store.Check(ctx); err != nil {
-		return fmt.Errorf("redis.address %s: %w: %s", c.Address, err, redisRemedy(err))
+		return fmt.Errorf("redis.address %s: %w", strings.Join(c.Address, ", "), err)
 	}
 	return nil
-}
-
-// redisRemedy tells a server that is away from one that does not let us in.
-func redisRemedy(err error) string {
-	var refusal redis.Error
-	if errors.As(err, &refusal) {
-		return "are redis.username and redis.password right, and may that user do this?"
-	}
-	return "is Redis running there?"
 }
 
 // names lists the names of plugins.

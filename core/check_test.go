@@ -21,6 +21,7 @@ func TestCheckNamesEachFault(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho hello\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	poor := servers.Redis(t, "--user", "flux", "on", ">pass", "~*", "+@read", "+@scripting")
 	tests := []struct {
 		name, yaml string
 		connect    bool
@@ -47,6 +48,11 @@ func TestCheckNamesEachFault(t *testing.T) {
 		{name: "servers that are down", connect: true,
 			yaml: "redis: {address: 127.0.0.1:1}\nsinks: {carbon: {plugin: fluxgate-sink-pickle, config: {address: 127.0.0.1:1}}}\n",
 			says: []string{"redis.address 127.0.0.1:1", `sink "carbon"`, "connection refused"}},
+		{name: "no such CA", yaml: "redis: {address: 127.0.0.1:1, tls: {enabled: true, ca: /nowhere/ca.pem}}\n", says: []string{"redis.tls.ca", "/nowhere/ca.pem", "PEM"}},
+		{name: "a cluster that is down", connect: true, yaml: "redis: {address: [127.0.0.1:1, 127.0.0.1:2]}\n",
+			says: []string{"redis.address 127.0.0.1:1, 127.0.0.1:2", "connection refused", "is Redis running there?"}},
+		{name: "a user without rights", connect: true, yaml: fmt.Sprintf("redis: {address: %q, username: flux, password: pass}\n", poor.Address),
+			says: []string{"redis.address " + poor.Address, "the user may not set flux.last.*", "ACL SETUSER flux ~flux.last.*"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -86,6 +86,7 @@ func fixed(current, next config.Config) error {
 		"admin":          {current.Admin, next.Admin},
 		"data":           {current.Data, next.Data},
 		"redis":          {current.Redis, next.Redis},
+		"limits.body":    {current.Limits.Body, next.Limits.Body},
 		"limits.journal": {current.Limits.Journal, next.Limits.Journal},
 		"plugins":        {current.Plugins, next.Plugins},
 		"the names of sinks": {

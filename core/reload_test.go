@@ -30,8 +30,8 @@ func (p *process) awaitLog(t *testing.T, text string, n int) {
 func TestReloadUnderLoad(t *testing.T) {
 	folder := t.TempDir()
 	yaml := func(n int) string {
-		return fmt.Sprintf("keys: [{key: %s}]\nlimits: {body: %dKiB}\nsinks: {lines: {plugin: %q, config: {path: %q}}}\n",
-			aKey, 1024+n, os.Args[0], filepath.Join(folder, fmt.Sprint("lines-", n)))
+		return fmt.Sprintf("keys: [{key: %s}]\nvalidate: {max_age: %dm}\nsinks: {lines: {plugin: %q, config: {path: %q}}}\n",
+			aKey, 60+n, os.Args[0], filepath.Join(folder, fmt.Sprint("lines-", n)))
 	}
 	p := launch(t, yaml(0))
 	tr := startTraffic(p, 4)

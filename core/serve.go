@@ -154,16 +154,16 @@ func admit(c config.Config) (terms flow.Terms, made string, err error) {
 
 // openStore returns where the ledger is kept.
 func openStore(c config.Config) (ledger.Store, error) {
-	if c.Redis.Address == "" {
+	if len(c.Redis.Address) == 0 {
 		return ledger.OpenEmbedded(filepath.Join(c.Data, "ledger.db"))
 	}
-	return openRedis(c.Redis), nil
+	return openRedis(c.Redis)
 }
 
-func openRedis(c config.Redis) *ledger.Redis {
+func openRedis(c config.Redis) (*ledger.Redis, error) {
 	return ledger.OpenRedis(ledger.RedisOptions{
-		Address: c.Address, Username: c.Username, Password: string(c.Password), Database: c.Database,
-		Expire: c.Expire, Hash: c.Hash,
+		Addresses: c.Address, Username: c.Username, Password: string(c.Password), Database: c.Database,
+		TLS: c.TLS.Enabled, CA: c.TLS.CA, Expire: c.Expire, Hash: c.Hash,
 	})
 }
 

@@ -108,31 +108,6 @@ func misprefixed(prefix string) string {
 	return ""
 }
 
-func (f *faults) checkRedis(r Redis) {
-	wrong := misplaced(r.Address)
-	switch {
-	case wrong != "" && strings.ContainsAny(r.Address, "@?"): // a password may be part of it
-		f.add("redis.address", "is a URL: write host:port alone, and username, password and database as settings beside it")
-	case r.Address != "" && wrong != "":
-		f.add("redis.address", "%q %s", r.Address, wrong)
-	}
-	switch {
-	case r.Address == "" && r.Username != "":
-		f.add("redis.username", "is for a Redis that is not named: set redis.address, or remove it")
-	case r.Username != "" && r.Password == "":
-		f.add("redis.username", "has no password: set redis.password too, or remove it")
-	}
-	if r.Address == "" && r.Password != "" {
-		f.add("redis.password", "is for a Redis that is not named: set redis.address, or remove it")
-	}
-	if r.Database < 0 {
-		f.add("redis.database", "%d is negative: give the number of a database, such as 0", r.Database)
-	}
-	if r.Expire < 0 || r.Expire%time.Second != 0 {
-		f.add("redis.expire", "%v is not a number of whole seconds: write it like 24h, or 0s for never", r.Expire)
-	}
-}
-
 func (f *faults) checkSpan(setting string, d time.Duration) {
 	if d <= 0 || d%time.Second != 0 {
 		f.add(setting, "%v is not a number of whole seconds above zero: write it like 60s or 1h", d)

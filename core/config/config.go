@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -36,12 +37,19 @@ type Key struct {
 
 // Redis says where the ledger is kept.
 type Redis struct {
-	Address  string        `koanf:"address"` // host:port, or the absolute path of a socket; empty: the ledger is embedded
+	Address  []string      `koanf:"address"` // host:port, or the absolute path of a socket; several: nodes of a cluster; none: the ledger is embedded
 	Username string        `koanf:"username"`
 	Password Secret        `koanf:"password"`
 	Database int           `koanf:"database"`
+	TLS      TLS           `koanf:"tls"`
 	Expire   time.Duration `koanf:"expire"` // of the entries flux.last.<metric>, in whole seconds; 0: never
 	Hash     bool          `koanf:"hash"`   // whether the hash flux.last.metric_data is kept too
+}
+
+// TLS says whether and how a connection is encrypted.
+type TLS struct {
+	Enabled bool   `koanf:"enabled"`
+	CA      string `koanf:"ca"` // a PEM file with the certificates that vouch for the server's; empty: those of the system
 }
 
 // Validate bounds timestamps, in whole seconds from now.
@@ -103,6 +111,9 @@ func defaults() Config {
 // complete adds each list and section that settings lack. A given one is never
 // added to.
 func (c *Config) complete(settings map[string]any) error {
+	if len(c.Redis.Address) == 0 || slices.Equal(c.Redis.Address, []string{""}) {
+		c.Redis.Address = nil
+	}
 	if _, given := settings["plugins"]; !given {
 		program, err := os.Executable()
 		if err != nil {

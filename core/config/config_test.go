@@ -63,7 +63,7 @@ func TestDefaults(t *testing.T) {
 		"a null document":            "---\n",
 		"an empty section":           "{}\n",
 		"settings without values":    "listen:\nredis:\nvalidate:\nlog:\nkeys:\nlimits: {body: }\n",
-		"the defaults as documented": "listen: 127.0.0.1:8000\nredis: {hash: true, expire: 0s}\nlimits: {body: 32MiB, inflight: 256MiB}\nlog: {level: info}\n",
+		"the defaults as documented": "listen: 127.0.0.1:8000\nredis: {address: \"\", tls: {enabled: false, ca: \"\"}, hash: true, expire: 0s}\nlimits: {body: 32MiB, inflight: 256MiB}\nlog: {level: info}\n",
 	} {
 		t.Run(name, func(t *testing.T) { equal(t, loaded(t, text), embedded(t, "./data")) })
 	}
@@ -101,7 +101,7 @@ func TestLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{c.Listen, c.Admin, c.Data, c.Log.Level.String(), c.Redis.Address}
+	got := []string{c.Listen, c.Admin, c.Data, c.Log.Level.String(), strings.Join(c.Redis.Address, ",")}
 	want := []string{"127.0.0.1:1", "127.0.0.1:3", "/flag", "WARN", ""}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -125,7 +125,7 @@ sinks:
 		"FLUXGATE_SINKS__CARBON_B__CONFIG__MAXFRAME=2", "FLUXGATE_SINKS__CARBON_B__REQUIRED=false", "FLUXGATE_SINKS__CARBON_B__CONFIG__maxWait=1s",
 		"FLUXGATE_SINKS__NEW__PLUGIN=/opt/new", "FLUXGATE_SINKS__NEW__CONFIG__TLS__CA=x")
 	want := embedded(t, "./data")
-	want.Redis = Redis{Address: "/run/redis.sock", Password: "0123", Database: 3, Expire: time.Hour}
+	want.Redis = Redis{Address: []string{"/run/redis.sock"}, Password: "0123", Database: 3, Expire: time.Hour}
 	want.Validate.MaxAge = 2 * time.Hour
 	want.Limits.Body = MiB
 	want.Log.Level = slog.LevelDebug
@@ -149,6 +149,31 @@ func TestGivenSectionsReplaceDefaults(t *testing.T) {
 	equal(t, c, want)
 }
 
+func TestRedisAddresses(t *testing.T) {
+	for text, want := range map[string][]string{
+		`redis: {address: ""}`:                 nil,
+		`redis: {address: }`:                   nil,
+		`redis: {address: []}`:                 nil,
+		`redis: {address: "h:1"}`:              {"h:1"},
+		`redis: {address: ["h:1"]}`:            {"h:1"},
+		`redis: {address: ["h:1", "[::1]:2"]}`: {"h:1", "[::1]:2"},
+	} {
+		if c := loaded(t, text); !reflect.DeepEqual(c.Redis.Address, want) {
+			t.Errorf("%s: got %q, want %q", text, c.Redis.Address, want)
+		}
+	}
+	const text = "redis: {address: [\"a:1\", \"b:2\"], tls: {enabled: true}}"
+	for value, want := range map[string][]string{"c:3": {"c:3"}, "c:3, d:4,e:5": {"c:3", "d:4", "e:5"}} {
+		c := loaded(t, text, "FLUXGATE_REDIS__ADDRESS="+value, "FLUXGATE_REDIS__TLS__CA=/ca.pem")
+		if !reflect.DeepEqual(c.Redis.Address, want) || c.Redis.TLS != (TLS{Enabled: true, CA: "/ca.pem"}) {
+			t.Errorf("%s: got %q and %+v, want %q with TLS", value, c.Redis.Address, c.Redis.TLS, want)
+		}
+	}
+	if c := loaded(t, "redis: {address: [\"a:1\", \"b:2\"]}", "FLUXGATE_REDIS__ADDRESS="); c.Redis.Address != nil {
+		t.Errorf("an empty variable leaves %q", c.Redis.Address)
+	}
+}
+
 // What an operator with Apache in front, Redis and Carbon writes.
 const operator = `listen: 127.0.0.1:8000
 data: /var/lib/fluxgate
@@ -170,7 +195,7 @@ func TestOperatorsFile(t *testing.T) {
 	}
 	want := embedded(t, "/var/lib/fluxgate")
 	want.Keys = []Key{{Key: "YOURown32charSkylineAPIkeySecret", Prefix: "acme"}}
-	want.Redis = Redis{Address: "/run/redis/redis.sock", Password: "hunter2", Hash: true}
+	want.Redis = Redis{Address: []string{"/run/redis/redis.sock"}, Password: "hunter2", Hash: true}
 	want.Sinks = map[string]Sink{"carbon": {Plugin: "fluxgate-sink-pickle", Required: true, Config: Settings{"address": "127.0.0.1:2004"}}}
 	equal(t, loaded(t, operator), want)
 }

@@ -53,24 +53,35 @@ func TestRefusedSettings(t *testing.T) {
 		`keys: [{key: a, prefix: "a\n"}]`:        `keys[0].prefix: "a\n" has a character that metrics cannot have: use letters, digits and + - % . _ / = :`,
 		`keys: [{key: a, prefix: ` + long + `}]`: `keys[0].prefix: "` + long + `" is longer than 200 characters: shorten it`,
 
-		`redis: {address: localhost}`:              `redis.address: "localhost" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
-		`redis: {address: run/x.sock}`:             `redis.address: "run/x.sock" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
-		`redis: {address: "h:0"}`:                  `redis.address: "h:0" needs a host and a port: write it like 127.0.0.1:6379`,
-		`redis: {address: ":6379"}`:                `redis.address: ":6379" needs a host and a port: write it like 127.0.0.1:6379`,
-		`redis: {address: /` + long + `}`:          `redis.address: "/` + long + `" is longer than the 107 bytes of a socket's path: move the socket`,
-		`redis: {address: "redis://:hunter2@h:1"}`: `redis.address: is a URL: write host:port alone, and username, password and database as settings beside it`,
-		`redis: {password: b}`:                     `redis.password: is for a Redis that is not named: set redis.address, or remove it`,
-		`redis: {username: a}`:                     `redis.username: is for a Redis that is not named: set redis.address, or remove it`,
-		`redis: {username: a, address: "h:1"}`:     `redis.username: has no password: set redis.password too, or remove it`,
-		`redis: {password: [hunter2]}`:             `redis.password: must be text: put it in quotes`,
-		`redis: {database: -1}`:                    `redis.database: -1 is negative: give the number of a database, such as 0`,
-		`redis: {database: 1.5}`:                   `redis.database: "1.5" is not a whole number: write one, such as 0`,
-		`redis: {hash: 2}`:                         `redis.hash: "2" is neither true nor false: write one of them`,
-		`redis: {expire: 60}`:                      `redis.expire: "60" is not a duration: write a number with its unit, such as 60s or 1h30m`,
-		`redis: {expire: 500us}`:                   `redis.expire: 500µs is not a number of whole seconds: write it like 24h, or 0s for never`,
-		`redis: {expire: 1500ms}`:                  `redis.expire: 1.5s is not a number of whole seconds: write it like 24h, or 0s for never`,
-		`redis: {expire: -1s}`:                     `redis.expire: -1s is not a number of whole seconds: write it like 24h, or 0s for never`,
-		`redis: [{adress: x}]`:                     `redis: must be a section: indent its settings below it, each as name: value`,
+		`redis: {address: localhost}`:                       `redis.address: "localhost" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
+		`redis: {address: run/x.sock}`:                      `redis.address: "run/x.sock" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
+		`redis: {address: "h:0"}`:                           `redis.address: "h:0" needs a host and a port: write it like 127.0.0.1:6379`,
+		`redis: {address: ":6379"}`:                         `redis.address: ":6379" needs a host and a port: write it like 127.0.0.1:6379`,
+		`redis: {address: /` + long + `}`:                   `redis.address: "/` + long + `" is longer than the 107 bytes of a socket's path: move the socket`,
+		`redis: {address: "redis://:hunter2@h:1"}`:          `redis.address: is a URL: write host:port alone, and username, password and database as settings beside it`,
+		`redis: {password: b}`:                              `redis.password: is for a Redis that is not named: set redis.address, or remove it`,
+		`redis: {username: a}`:                              `redis.username: is for a Redis that is not named: set redis.address, or remove it`,
+		`redis: {username: a, address: "h:1"}`:              `redis.username: has no password: set redis.password too, or remove it`,
+		`redis: {password: [hunter2]}`:                      `redis.password: must be text: put it in quotes`,
+		`redis: {database: -1}`:                             `redis.database: -1 is negative: give the number of a database, such as 0`,
+		`redis: {database: 1.5}`:                            `redis.database: "1.5" is not a whole number: write one, such as 0`,
+		`redis: {hash: 2}`:                                  `redis.hash: "2" is neither true nor false: write one of them`,
+		`redis: {expire: 60}`:                               `redis.expire: "60" is not a duration: write a number with its unit, such as 60s or 1h30m`,
+		`redis: {expire: 500us}`:                            `redis.expire: 500µs is not a number of whole seconds: write it like 24h, or 0s for never`,
+		`redis: {expire: 1500ms}`:                           `redis.expire: 1.5s is not a number of whole seconds: write it like 24h, or 0s for never`,
+		`redis: {expire: -1s}`:                              `redis.expire: -1s is not a number of whole seconds: write it like 24h, or 0s for never`,
+		`redis: {address: ["h:1", "x"]}`:                    `redis.address[1]: "x" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
+		`redis: {address: ["h:1", ""]}`:                     `redis.address[1]: is empty: name a node of the cluster, or remove it`,
+		`redis: {address: ["h:1", null]}`:                   `redis.address[1]: is empty: give it a value or remove it`,
+		`redis: {address: ["h:1", 2]}`:                      `redis.address[1]: must be text: put it in quotes`,
+		`redis: {address: ["h:1", /x.sock]}`:                `redis.address[1]: "/x.sock" is a socket, and several addresses are a cluster: give it alone, or each node as host:port`,
+		`redis: {address: ["h:1", "redis://:hunter2@h:1"]}`: `redis.address[1]: is a URL: write host:port alone, and username, password and database as settings beside it`,
+		`redis: {address: ["h:1", "h:2"], database: 1}`:     `redis.database: is 1, and a cluster, which several addresses are, has only database 0: remove it`,
+		`redis: {tls: {enabled: true}}`:                     `redis.tls.enabled: is for a Redis that is not named: set redis.address, or remove it`,
+		`redis: {address: /x.sock, tls: {enabled: true}}`:   `redis.tls.enabled: is true, and redis.address is a socket, which has no TLS: remove it, or give host:port`,
+		`redis: {address: "h:1", tls: {ca: /ca.pem}}`:       `redis.tls.ca: has no effect: set redis.tls.enabled to true, or remove it`,
+		`redis: {address: "h:1", tls: true}`:                `redis.tls: must be a section: indent its settings below it, each as name: value`,
+		`redis: [{adress: x}]`:                              `redis: must be a section: indent its settings below it, each as name: value`,
 
 		`validate: {max_age: 0s}`:                    `validate.max_age: 0s is not a number of whole seconds above zero: write it like 60s or 1h`,
 		`validate: {max_ahead: -1s}`:                 `validate.max_ahead: -1s is not a number of whole seconds above zero: write it like 60s or 1h`,
@@ -140,7 +151,7 @@ unknown setting "limits.journl": did you mean "limits.journal"?
 unknown setting "listen_": did you mean "listen"?
 unknown setting "redis.adress": did you mean "redis.address"?
 unknown setting "sinks.carbon.plugn": did you mean "sinks.carbon.plugin"?`)
-	for _, later := range []string{"journal: {}", "redis: {tls: {}}", "populate: {}", "resamplers: {}", "sinks: {a: {plugin: x, ack: true}}"} {
+	for _, later := range []string{"journal: {}", "redis: {tls: {cert: x}}", "populate: {}", "resamplers: {}", "sinks: {a: {plugin: x, ack: true}}"} {
 		if _, err := Load(written(t, later), nil, nil); err == nil || !strings.HasPrefix(err.Error(), "unknown setting ") {
 			t.Errorf("%s: got %v, want: unknown setting", later, err)
 		}

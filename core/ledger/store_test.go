@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,17 +29,61 @@ func stores(t *testing.T, test func(*testing.T, Store)) {
 		t.Cleanup(func() { store.Close() })
 		test(t, store)
 	})
-	t.Run("redis over TCP", func(t *testing.T) {
-		test(t, openTestRedis(t, RedisOptions{Address: servers.Redis(t).Address, Hash: true}))
-	})
-	t.Run("redis over a socket, without the hash", func(t *testing.T) {
-		test(t, openTestRedis(t, RedisOptions{Address: servers.Redis(t).Socket}))
-	})
+	for name, server := range map[string]func(*testing.T) RedisOptions{
+		"redis over TCP":      func(t *testing.T) RedisOptions { return RedisOptions{Addresses: []string{servers.Redis(t).Address}} },
+		"redis over a socket": func(t *testing.T) RedisOptions { return RedisOptions{Addresses: []string{servers.Redis(t).Socket}} },
+		"redis with a password": func(t *testing.T) RedisOptions {
+			return RedisOptions{Addresses: []string{servers.Redis(t, "--requirepass", "secret").Address}, Password: "secret"}
+		},
+		"redis with the rights of the README": func(t *testing.T) RedisOptions {
+			server := servers.Redis(t, append([]string{"--user"}, documentedUser(t)...)...)
+			return RedisOptions{Addresses: []string{server.Address}, Username: "fluxgate", Password: "PASSWORD"}
+		},
+		"redis with TLS": func(t *testing.T) RedisOptions {
+			address, ca := redisTLS(t, "127.0.0.1")
+			return RedisOptions{Addresses: []string{address}, TLS: true, CA: ca}
+		},
+		"cluster": func(t *testing.T) RedisOptions { return RedisOptions{Addresses: servers.RedisCluster(t).Addresses} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := server(t)
+			for _, o.Hash = range []bool{true, false} {
+				t.Run(fmt.Sprintf("hash %v", o.Hash), func(t *testing.T) {
+					s := openTestRedis(t, o)
+					test(t, s)
+				})
+				flush(t, o)
+			}
+		})
+	}
+}
+
+// flush empties Redis, of which o's user may not be allowed to know.
+func flush(t *testing.T, o RedisOptions) {
+	t.Helper()
+	if o.Username != "" {
+		o.Username, o.Password = "", ""
+	}
+	s := openTestRedis(t, o)
+	empty := func(ctx context.Context, c *redis.Client) error { return c.FlushAll(ctx).Err() }
+	var err error
+	switch c := s.client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(t.Context(), empty)
+	case *redis.Client:
+		err = empty(t.Context(), c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func openTestRedis(t *testing.T, o RedisOptions) *Redis {
 	t.Helper()
-	store := OpenRedis(o)
+	store, err := OpenRedis(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { store.Close() })
 	return store
 }
@@ -48,6 +95,15 @@ func last(t *testing.T, s Store, metrics ...string) []int64 {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// newestAll is last for any number of metrics.
+func newestAll(t *testing.T, s Store, metrics []string) (all []int64) {
+	t.Helper()
+	for piece := range slices.Chunk(metrics, pieceLimit) {
+		all = append(all, last(t, s, piece...)...)
+	}
+	return all
 }
 
 func record(t *testing.T, s Store, b ...sdk.Datapoint) {
@@ -93,11 +149,7 @@ func TestStoreTakesMoreThanOnePiece(t *testing.T) {
 		if err := s.Record(t.Context(), b, 2*now); err != nil {
 			t.Fatal(err)
 		}
-		got, err := (&lookups{store: s}).last(metrics)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, timestamp := range got {
+		for i, timestamp := range newestAll(t, s, metrics) {
 			if timestamp != now+int64(i) {
 				t.Fatalf("newest of %s is %d, want %d", metrics[i], timestamp, now+i)
 			}
@@ -124,7 +176,7 @@ func TestEmbeddedSurvivesARestart(t *testing.T) {
 }
 
 // text returns both entries of metric as Redis has them.
-func text(t *testing.T, c *redis.Client, metric string) (list, dict string) {
+func text(t *testing.T, c redis.Cmdable, metric string) (list, dict string) {
 	t.Helper()
 	list, err := c.Get(t.Context(), "flux.last."+metric).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -138,7 +190,7 @@ func text(t *testing.T, c *redis.Client, metric string) (list, dict string) {
 }
 
 func TestRedisEntriesAreWhatPythonReads(t *testing.T) {
-	s := openTestRedis(t, RedisOptions{Address: servers.Redis(t).Address, Hash: true})
+	s := openTestRedis(t, RedisOptions{Addresses: []string{servers.Redis(t).Address}, Hash: true})
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now, Value: 1e-7})
 	list, dict := text(t, s.client, "a")
 	if want := "[1478021700, 1e-07]"; list != want {
@@ -154,7 +206,7 @@ func TestRedisEntriesAreWhatPythonReads(t *testing.T) {
 }
 
 func TestRedisEntriesMoveEachByItself(t *testing.T) {
-	s := openTestRedis(t, RedisOptions{Address: servers.Redis(t).Address, Hash: true})
+	s := openTestRedis(t, RedisOptions{Addresses: []string{servers.Redis(t).Address}, Hash: true})
 	ctx := t.Context()
 	s.client.Set(ctx, "flux.last.a", "[1478021760, 5.0]", 0)
 	s.client.HSet(ctx, "flux.last.metric_data", "a", "{'timestamp': 1478021640, 'value': 6.0}")
@@ -173,7 +225,7 @@ func TestRedisEntriesMoveEachByItself(t *testing.T) {
 }
 
 func TestRedisExpiresTheStringAlone(t *testing.T) {
-	s := openTestRedis(t, RedisOptions{Address: servers.Redis(t).Address, Hash: true, Expire: time.Hour})
+	s := openTestRedis(t, RedisOptions{Addresses: []string{servers.Redis(t).Address}, Hash: true, Expire: time.Hour})
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now})
 	if ttl := s.client.TTL(t.Context(), "flux.last.a").Val(); ttl <= 59*time.Minute || ttl > time.Hour {
 		t.Errorf("string expires in %v, want an hour", ttl)
@@ -185,19 +237,19 @@ func TestRedisExpiresTheStringAlone(t *testing.T) {
 
 func TestRedisUserAndPassword(t *testing.T) {
 	server := servers.Redis(t, "--user", "default", "off", "--user", "flux", "on", ">secret", "~flux.*", "+@all")
-	s := openTestRedis(t, RedisOptions{Address: server.Address, Username: "flux", Password: "secret", Hash: true})
+	s := openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Username: "flux", Password: "secret", Hash: true})
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now})
 	if got := last(t, s, "a"); got[0] != now {
 		t.Errorf("newest is %d, want %d", got[0], now)
 	}
-	wrong := openTestRedis(t, RedisOptions{Address: server.Address, Username: "flux", Password: "wrong"})
+	wrong := openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Username: "flux", Password: "wrong"})
 	if err := wrong.Check(t.Context()); err == nil {
 		t.Error("a wrong password passes the check")
 	}
 }
 
 func TestRedisBeat(t *testing.T) {
-	s := openTestRedis(t, RedisOptions{Address: servers.Redis(t).Address})
+	s := openTestRedis(t, RedisOptions{Addresses: []string{servers.Redis(t).Address}})
 	if err := s.Beat(t.Context(), "flux.listen", time.Unix(now, 0)); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +263,7 @@ func TestRedisBeat(t *testing.T) {
 
 func TestRedisPausedMeetsTheDeadline(t *testing.T) {
 	server := servers.Redis(t)
-	s := openTestRedis(t, RedisOptions{Address: server.Address, Hash: true})
+	s := openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Hash: true})
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now})
 	server.Pause()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -229,25 +281,18 @@ func TestRedisPausedMeetsTheDeadline(t *testing.T) {
 	}
 }
 
-func TestFloatsAreAsPythonPrintsThem(t *testing.T) {
-	for value, want := range map[float64]string{
-		0: "0.0", 3: "3.0", 0.1: "0.1", -2.5: "-2.5", 1e-4: "0.0001", 1e-5: "1e-05", 1e15: "1000000000000000.0",
-		1e16: "1e+16", 123456789.123456789: "123456789.12345679", 1.2345678901234568e+29: "1.2345678901234568e+29", 5e-324: "5e-324",
-	} {
-		if got := string(appendFloat(nil, value)); got != want {
-			t.Errorf("%g is printed %q, want %q", value, got, want)
-		}
+// documentedUser returns what the README tells Redis about the user fluxgate.
+func documentedUser(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func FuzzTimestampOf(f *testing.F) {
-	f.Add("[1478021700, 1.0]")
-	f.Add("{'timestamp': 1478021700, 'value': 1.0}")
-	f.Add("{'timestamp': -1}")
-	f.Add("[")
-	f.Fuzz(func(t *testing.T, entry string) {
-		if timestamp := timestampOf(entry); timestamp < 0 {
-			t.Errorf("timestampOf(%q) = %d", entry, timestamp)
-		}
-	})
+	_, line, ok := strings.Cut(string(text), "ACL SETUSER ")
+	line, _, _ = strings.Cut(line, "\n")
+	user := strings.Fields(line)
+	if !ok || len(user) < 3 || user[0] != "fluxgate" {
+		t.Fatalf("the README has no ACL SETUSER fluxgate: %q", line)
+	}
+	return user
 }

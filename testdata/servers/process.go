@@ -44,17 +44,29 @@ func launch(t testing.TB, name, dir string, argv []string, ready func() error) *
 // ready.
 func (p *Process) Start() {
 	p.t.Helper()
+	p.begin("ready", p.ready)
+}
+
+// Ready returns when the server is ready, if that is in doubt.
+func (p *Process) Ready() {
+	p.t.Helper()
+	p.await("ready", p.ready)
+}
+
+// begin starts the server, and returns when it is what look finds.
+func (p *Process) begin(what string, look func() error) {
+	p.t.Helper()
 	if p.running() {
 		p.t.Fatalf("%s is running already", p.name)
 	}
 	if err := p.spawn(); err != nil {
 		p.t.Fatalf("start %s: %v", p.name, err)
 	}
-	p.await("ready", func() error {
+	p.await(what, func() error {
 		if !p.running() {
 			return errors.New("it has ended")
 		}
-		return p.ready()
+		return look()
 	})
 }
 
