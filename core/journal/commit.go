@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"fluxgate/sdk"
@@ -118,11 +119,11 @@ func (l *Log) abandon(d *draft) {
 	if !d.parts[0].fresh {
 		l.seal(l.end.Offset)
 	}
-	for _, p := range d.parts {
+	l.spare = l.spare[d.fresh:]
+	for _, p := range slices.Backward(d.parts) { // so that what a crash leaves of them is their beginning
 		if p.fresh {
-			l.spare = l.spare[1:]
 			l.tell(p.segment.file.Close())
-			l.doom(p.segment)
+			l.tell(l.doom(p.segment))
 		}
 	}
 	wake(l.untidy)
