@@ -111,14 +111,13 @@ func (l *Log) keep(d *draft) {
 	}
 }
 
-// abandon gives up the segments that d has written to: the first ends where the
-// last good commit ended, the others are removed.
+// abandon gives up what d has written: the active segment ends where the last good
+// commit ended, also when d has not written to it, since a crash may bring back a
+// segment that follows it there. The others are removed.
 func (l *Log) abandon(d *draft) {
 	l.lock()
 	defer l.unlock()
-	if !d.parts[0].fresh {
-		l.seal(l.end.Offset)
-	}
+	l.seal(l.end.Offset)
 	l.spare = l.spare[d.fresh:]
 	for _, p := range slices.Backward(d.parts) { // so that what a crash leaves of them is their beginning
 		if p.fresh {

@@ -43,6 +43,9 @@ func newDisk() *disk {
 	return &disk{names: map[string]*inode{}, durable: map[string]*inode{}, choose: func(int) int { return 0 }}
 }
 
+// errCrash ends everything: no call does anything after it.
+var errCrash = errors.New("injected: the machine has crashed")
+
 var errDisk = errors.New("injected: the disk fails")
 
 // call counts a call and says whether it fails.
@@ -183,7 +186,9 @@ func (m *memory) ReadAt(b []byte, offset int64) (int, error) {
 func (m *memory) WriteAt(b []byte, offset int64) (int, error) {
 	m.d.mu.Lock()
 	defer m.d.mu.Unlock()
-	if err := m.call("write"); err != nil {
+	if err := m.call("write"); errors.Is(err, errCrash) {
+		return 0, err
+	} else if err != nil {
 		b = b[:m.d.choose(len(b)+1)] // some of it is written
 		m.write(b, offset)
 		return len(b), err
@@ -220,7 +225,9 @@ func (m *memory) Sync() error {
 	m.d.mu.Lock()
 	defer m.d.mu.Unlock()
 	m.d.syncs++
-	if err := m.call("sync"); err != nil {
+	if err := m.call("sync"); errors.Is(err, errCrash) {
+		return err
+	} else if err != nil {
 		m.n.persist(m.d.choose)
 		m.n.unsynced = nil
 		return err

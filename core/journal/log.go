@@ -226,8 +226,8 @@ func (l *Log) Charge(bytes int64) {
 	l.charged = max(bytes, 0)
 }
 
-// Close saves the cursors and closes the log. Appends under way fail, and so do
-// readers that wait.
+// Close saves the cursors and closes the log. Appends under way fail, and so does
+// the next Next of each reader, which closes the file that it reads from.
 func (l *Log) Close() error {
 	l.lock()
 	if l.closed {

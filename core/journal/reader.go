@@ -104,6 +104,7 @@ func (r *Reader) Next(ctx context.Context, limit Limit) ([]Record, error) {
 		r.log.unlock()
 		switch {
 		case closed:
+			r.source.close()
 			return nil, ErrClosed
 		case reached:
 			return nil, nil
