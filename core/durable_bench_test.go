@@ -122,7 +122,7 @@ func BenchmarkDurable(b *testing.B) {
 				fast, without := memory.run(b, requests)
 				rate, with := disk.run(b, requests)
 				rates, shares = append(rates, rate), append(shares, rate/fast)
-				later = append(later, (p99(with) - p99(without)).Seconds()*1000)
+				later = append(later, (p99(with)-p99(without)).Seconds()*1000)
 			}
 			b.ReportMetric(median(rates), "requests/s")
 			b.ReportMetric(median(shares), "share-of-no-sync")

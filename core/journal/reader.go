@@ -74,6 +74,16 @@ func (l *Log) Reader(name string, optional bool) (*Reader, error) {
 	return r, nil
 }
 
+// SetOptional says whether the reader may be moved on where the room is needed.
+func (r *Reader) SetOptional(optional bool) {
+	r.log.lock()
+	defer r.log.unlock()
+	if r.state.optional != optional {
+		r.state.optional = optional
+		r.generation++
+	}
+}
+
 // maxName bounds the name of a reader, so that its file's fits a folder. In bytes.
 const maxName = 200
 
