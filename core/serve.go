@@ -68,9 +68,7 @@ func serve(ctx context.Context, c config.Config, w welcome, load func() (config.
 		return err
 	}
 	last := ledger.New(store, c.Validate.MaxAhead, metrics)
-	kept, err := delivery.Open(delivery.Setup{
-		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), Ledger: last,
-	}, metrics)
+	kept, err := delivery.Open(delivery.Setup{Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), Ledger: last}, metrics)
 	if err != nil {
 		return err
 	}
@@ -85,11 +83,11 @@ func serve(ctx context.Context, c config.Config, w welcome, load func() (config.
 	road := &flow.Flow{Ledger: last, Journal: kept.Live, Fill: kept.Fill, Now: time.Now, Books: flow.NewBooks(metrics), Ending: ctx}
 	road.Admit(terms)
 	door := web.NewDoor(road, served(c, inputs), limits(c), metrics)
-	defer background((&reloader{load, c, plugins, kept, road, door}).run)()
 	admin, err := newAdmin(c.Data, metrics, plugins, kept)
 	if err != nil {
 		return err
 	}
+	defer background((&reloader{load, c, plugins, kept, road, door}).run)()
 	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
 }
 

@@ -144,7 +144,7 @@ func TestKillWhileASinkIsAway(t *testing.T) {
 		}
 	}
 	p.kill()
-	p = launch(t, fmt.Sprintf(sink, aKey, os.Args[0], lines, ""), "--data", p.data)
+	launch(t, fmt.Sprintf(sink, aKey, os.Args[0], lines, ""), "--data", p.data)
 	await(t, "all of it is delivered", func() bool {
 		text, _ := os.ReadFile(lines) // it is made with the first line
 		return strings.Count(string(text), "\n") >= 20
