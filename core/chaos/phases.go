@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -40,9 +41,23 @@ func underLoad(p plan, fault func(*site) error, checks ...func(*site, phases)) f
 // Phases are when a fault began and ended.
 type phases struct{ calm, fault, end time.Time }
 
-// times returns how long answers took before the fault and while it lasted.
+// times returns how long answers took that came before the fault, and those to
+// requests that met it, both in ascending order. The load must have stopped.
 func (t phases) times(l *load) (before, during []time.Duration) {
-	return l.tookBetween(t.calm, t.fault), l.tookBetween(t.fault, t.end)
+	for _, w := range l.writers {
+		for _, a := range w.times {
+			came := a.at.Add(a.took)
+			switch {
+			case a.at.After(t.calm) && came.Before(t.fault):
+				before = append(before, a.took)
+			case came.After(t.fault) && a.at.Before(t.end):
+				during = append(during, a.took)
+			}
+		}
+	}
+	slices.Sort(before)
+	slices.Sort(during)
+	return before, during
 }
 
 // tellTimes notes how long answers took.

@@ -28,7 +28,7 @@ func killed(r *run) error {
 	}
 	var ready []time.Duration
 	for ; kills > 0; kills -= each {
-		took, err := killSite(r, min(each, kills))
+		took, err := killSite(r, plan{sinks: []string{pickles, lines, files}, redis: true}, min(each, kills))
 		ready = append(ready, took...)
 		if err != nil {
 			return err
@@ -39,8 +39,10 @@ func killed(r *run) error {
 	return nil
 }
 
-func killSite(r *run, kills int) (ready []time.Duration, err error) {
-	s, err := r.site(plan{sinks: []string{pickles, lines, files}, redis: true})
+// killSite kills one Fluxgate again and again, and settles its books. The first
+// sink of the plan must be a fake.
+func killSite(r *run, p plan, kills int) (ready []time.Duration, err error) {
+	s, err := r.site(p)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,8 @@ func killSite(r *run, kills int) (ready []time.Duration, err error) {
 
 func (s *site) killOnce() (ready time.Duration, err error) {
 	m := []mood{takes, takes, takes, neverReads, refuses}[s.rng.IntN(5)]
-	if err := s.fakes[pickles].be(m); err != nil {
+	carbon := s.fakes[s.sinks[0]]
+	if err := carbon.be(m); err != nil {
 		return 0, err
 	}
 	if err := s.run.wait(s.between(20*time.Millisecond, 400*time.Millisecond)); err != nil {
@@ -76,7 +79,7 @@ func (s *site) killOnce() (ready time.Duration, err error) {
 		}
 		s.kill()
 	}
-	if err := s.fakes[pickles].be(takes); err != nil {
+	if err := carbon.be(takes); err != nil {
 		return 0, err
 	}
 	return s.begin(s.ctx)

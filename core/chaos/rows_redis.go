@@ -148,8 +148,8 @@ func redisAhead(r *run) error {
 		if err := s.store.do(r.ctx, "hset", "flux.last.metric_data", name, field); err != nil {
 			return err
 		}
-		r.Runs++
 	}
+	r.Runs++
 	if err := s.open(); err != nil {
 		return err
 	}

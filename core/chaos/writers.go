@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -254,20 +253,6 @@ func (l *load) refused() (all []string) {
 	for _, w := range l.writers {
 		all = append(all, w.refused...)
 	}
-	return all
-}
-
-// tookBetween returns how long the answers took to requests sent in that time, in
-// ascending order. The load must have stopped.
-func (l *load) tookBetween(from, to time.Time) (all []time.Duration) {
-	for _, w := range l.writers {
-		for _, t := range w.times {
-			if !t.at.Before(from) && t.at.Before(to) {
-				all = append(all, t.took)
-			}
-		}
-	}
-	slices.Sort(all)
 	return all
 }
 
