@@ -135,8 +135,13 @@ func (c *fakeCarbon) serve(conn *net.TCPConn) {
 		_ = conn.SetReadBuffer(4 << 10)
 		r = &dripReader{conn, changed}
 	case at >= 0:
-		r = io.LimitReader(conn, int64(at))
-		defer func() { _ = conn.SetLinger(0) }()
+		limited := &io.LimitedReader{R: conn, N: int64(at)}
+		defer func() {
+			if limited.N == 0 {
+				_ = conn.SetLinger(0)
+			}
+		}()
+		r = limited
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute)) // its sender may have stopped for ever
 	c.note(c.read(bufio.NewReaderSize(r, 64<<10), c.take))

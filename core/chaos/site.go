@@ -172,8 +172,11 @@ func (s *server) url() string { return "http://" + s.listen + "/flux/metric_data
 func (s *site) progress(n int) error {
 	from := s.load.seen.Load()
 	_, err := until(s.ctx, patience, fmt.Sprintf("%d datapoints acknowledged", n), func() bool {
-		return s.load.seen.Load() >= from+int64(n)
+		return s.load.seen.Load() >= from+int64(n) || s.load.wrong.Load() > 0
 	})
+	if n := s.load.wrong.Load(); n > 0 {
+		return fmt.Errorf("%d sound requests are answered 4xx", n)
+	}
 	return err
 }
 

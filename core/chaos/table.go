@@ -52,7 +52,7 @@ in no sink; phantom is what a sink holds and nobody sent; indeterminate is what 
 |---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|
 `, tally(results), s.seed, s.scale, machine())
 	for i, r := range results {
-		numbers := "| | | | | |"
+		numbers := "| | | | |"
 		if r.Acknowledged > 0 {
 			numbers = fmt.Sprintf("%d | %d | %d | %d | %d | %d", r.Acknowledged, r.Lost, r.Phantom, r.Duplicated, r.Reordered, r.Indeterminate)
 		}

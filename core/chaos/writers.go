@@ -28,6 +28,7 @@ type load struct {
 	values atomic.Int64 // the last value given
 	seen   atomic.Int64 // datapoints acknowledged so far
 	full   atomic.Int64 // answers 503 so far
+	wrong  atomic.Int64 // answers 4xx so far
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -190,6 +191,7 @@ func (w *writer) deliver(ctx context.Context, b sdk.Batch, body []byte) bool {
 			return true
 		case status/100 == 4:
 			w.refused = append(w.refused, strconv.Itoa(status))
+			w.load.wrong.Add(1)
 			return false
 		default:
 			w.failures[strconv.Itoa(status)]++
