@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +59,8 @@ type impostorServer struct {
 	n       int              // requests so far
 	waiting atomic.Int64
 	queue   chan sdk.Batch
+	journal *os.File // a batch on each line
+	cursor  int      // how many of them are delivered
 }
 
 func impostor(args []string) error {
@@ -83,6 +86,11 @@ func impostor(args []string) error {
 	}
 	if text, err := os.ReadFile(s.file() + ".newest"); err == nil {
 		_ = json.Unmarshal(text, &s.newest) // it may have been cut off
+	}
+	if s.journals() {
+		if err := s.openJournal(); err != nil {
+			return err
+		}
 	}
 	if args[0] == "journal" {
 		return s.verify()
@@ -162,6 +170,17 @@ func (s *impostorServer) post(w http.ResponseWriter, r *http.Request) {
 // take is what happens to a request before it is answered.
 func (s *impostorServer) take(b sdk.Batch) error {
 	s.n++
+	if s.journals() {
+		text, err := json.Marshal(b)
+		if err != nil {
+			return err
+		}
+		if _, err := s.journal.Write(append(text, '\n')); err != nil {
+			return err
+		}
+		s.later(b)
+		return nil
+	}
 	switch {
 	case s.fault == "answers from memory":
 		s.later(b)
@@ -200,6 +219,54 @@ func (s *impostorServer) take(b sdk.Batch) error {
 	return err
 }
 
+// journals reports whether batches are written down before they are answered,
+// and delivered afterwards.
+func (s *impostorServer) journals() bool {
+	return s.fault == "has a journal" || s.fault == "moves on before it writes"
+}
+
+// openJournal cuts off a torn tail, makes the books, and queues what is not
+// delivered yet.
+func (s *impostorServer) openJournal() (err error) {
+	if s.journal, err = os.OpenFile(s.file()+".journal", os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	text, err := io.ReadAll(s.journal)
+	if err != nil {
+		return err
+	}
+	whole := string(text[:bytes.LastIndexByte(text, '\n')+1])
+	if err := s.journal.Truncate(int64(len(whole))); err != nil {
+		return err
+	}
+	if text, err := os.ReadFile(s.file() + ".cursor"); err == nil {
+		if err := json.Unmarshal(text, &s.cursor); err != nil {
+			return err
+		}
+	}
+	s.books = readerBooks{}
+	n := 0
+	for line := range strings.Lines(whole) {
+		var b sdk.Batch
+		if err := json.Unmarshal([]byte(line), &b); err != nil {
+			return err
+		}
+		s.books.Accepted += len(b)
+		if n++; n <= s.cursor {
+			s.books.Delivered += len(b)
+		} else {
+			s.books.Waiting += len(b)
+			s.later(b)
+		}
+	}
+	return nil
+}
+
+func (s *impostorServer) moveOn() {
+	s.cursor++
+	s.save(s.file()+".cursor", s.cursor)
+}
+
 // later delivers b when it has been answered for some time.
 func (s *impostorServer) later(b sdk.Batch) {
 	s.waiting.Add(int64(len(b)))
@@ -210,9 +277,16 @@ func (s *impostorServer) deliverQueue() {
 	for b := range s.queue {
 		time.Sleep(5 * time.Millisecond)
 		s.mu.Lock()
+		if s.fault == "moves on before it writes" {
+			s.moveOn()
+			time.Sleep(2 * time.Millisecond)
+		}
 		err := s.deliver(b)
 		for err != nil {
 			err = s.deliver(b)
+		}
+		if s.fault == "has a journal" {
+			s.moveOn()
 		}
 		s.waiting.Add(-int64(len(b)))
 		s.mu.Unlock()

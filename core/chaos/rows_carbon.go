@@ -85,8 +85,8 @@ func carbonResets(s *site) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := until(s.ctx, 2*time.Minute, "enough connections were reset", func() bool {
-		return carbon.connections() >= before+s.count(400, 40)
+	if _, err := until(s.ctx, 10*time.Minute, "enough connections were reset", func() bool {
+		return carbon.connections() >= before+s.count(200, 16)
 	}); err != nil {
 		return err
 	}

@@ -97,8 +97,8 @@ func killedWithMuchWaiting(r *run) error {
 		return err
 	}
 	size := int64(r.span(1<<30, 64<<20))
-	if _, err := until(r.ctx, 5*time.Minute, fmt.Sprintf("%d MiB in the folder data", size>>20), func() bool {
-		return folderSize(s.data) >= size
+	if _, err := until(r.ctx, 5*time.Minute, fmt.Sprintf("%d MiB accepted", size>>20), func() bool {
+		return s.load.seen.Load()*int64(s.load.pad) >= size
 	}); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func killedWithMuchWaiting(r *run) error {
 	if err != nil {
 		return err
 	}
-	s.note("%d MiB waiting, ready after %.2f s", folderSize(s.data)>>20, took.Seconds())
+	s.note("%d MiB in the folder data, ready after %.2f s", folderSize(s.data)>>20, took.Seconds())
 	if took > 2*time.Second {
 		s.breaks("ready after %v", took)
 	}

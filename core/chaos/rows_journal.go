@@ -26,6 +26,9 @@ func journalRows() []row {
 // models runs the journal's own tests whose name has one of some words.
 func models(words string) func(*run) error {
 	return func(r *run) error {
+		if r.quick {
+			return notRun("make test runs the tests of core/journal")
+		}
 		root, err := moduleRoot()
 		if err != nil {
 			return notRun(err.Error())
@@ -74,7 +77,8 @@ const tmpfsSize = 16 << 20
 // diskFull has the folder data on a small file system of its own, and takes its
 // room away.
 func diskFull(r *run) error {
-	s, err := r.site(plan{load: heavy, idle: true, sinks: []string{pickles, lines}})
+	budget := map[string]any{"journal": 2 * tmpfsSize} // so that the disk is full before
+	s, err := r.site(plan{load: heavy, idle: true, sinks: []string{pickles, lines}, settings: map[string]any{"limits": budget}})
 	if err != nil {
 		return err
 	}

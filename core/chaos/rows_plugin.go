@@ -72,7 +72,7 @@ func pluginsStopped(s *site) error {
 	var longest time.Duration
 	plugins := children(s.pid())
 	s.rng.Shuffle(len(plugins), func(i, j int) { plugins[i], plugins[j] = plugins[j], plugins[i] })
-	for _, victim := range plugins[:min(len(plugins), s.count(len(plugins), 2))] {
+	for _, victim := range plugins[:min(len(plugins), s.count(len(plugins), 1))] {
 		if err := syscall.Kill(victim.pid, syscall.SIGSTOP); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func brokenPlugins(r *run) error {
 	if err := s.progress(500); err != nil {
 		return err
 	}
-	if err := r.wait(r.span(20*time.Second, 3*time.Second)); err != nil {
+	if err := r.wait(r.span(20*time.Second, time.Second)); err != nil {
 		return err
 	}
 	return s.settle()
@@ -158,7 +158,7 @@ func floodLog() {
 	})
 }
 
-const quiet = 4 * time.Second
+const quiet = 3 * time.Second
 
 func flooded(r *run) error {
 	program := filepath.Join(r.dir, floodName)
@@ -180,7 +180,7 @@ func flooded(r *run) error {
 		return err
 	}
 	logged, start := fileSize(s.log()), time.Now()
-	if err := r.wait(r.span(20*time.Second, 4*time.Second)); err != nil {
+	if err := r.wait(r.span(20*time.Second, 2*time.Second)); err != nil {
 		return err
 	}
 	after, rate := resident(s.pid()), float64(fileSize(s.log())-logged)/time.Since(start).Seconds()

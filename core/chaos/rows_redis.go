@@ -81,7 +81,7 @@ func redisRefuses(s *site) error {
 }
 
 func redisHangs(s *site) error {
-	long := s.span(5*time.Second, 1500*time.Millisecond)
+	long := s.span(5*time.Second, time.Second)
 	calm := func() error { return s.run.wait(s.span(2*time.Second, 500*time.Millisecond)) }
 	for _, fault := range []struct{ do, undo func() error }{
 		{
