@@ -29,6 +29,10 @@ const (
 
 const dripRate = 8000 // bytes a second
 
+// atTheEnd has a connection reset when all of it was read: what was sent is held,
+// and the sender does not know.
+const atTheEnd = 1 << 40
+
 // A fakeCarbon records every datapoint that it is sent, in order.
 type fakeCarbon struct {
 	address string
@@ -137,7 +141,7 @@ func (c *fakeCarbon) serve(conn *net.TCPConn) {
 	case at >= 0:
 		limited := &io.LimitedReader{R: conn, N: int64(at)}
 		defer func() {
-			if limited.N == 0 {
+			if limited.N == 0 || at == atTheEnd {
 				_ = conn.SetLinger(0)
 			}
 		}()

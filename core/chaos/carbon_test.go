@@ -122,6 +122,11 @@ func TestMoods(t *testing.T) {
 	held("after refusals", 10)
 	try(takes, 5, nil)
 	held("taken again", 15)
+	if err := carbon.reset(func() int { return atTheEnd }); err != nil {
+		t.Fatal(err)
+	}
+	try(resets, 5, errReset)
+	held("reset at the end", 20)
 	try(drips, 1000, errTimeout)
 	if err := carbon.reset(func() int { return 20 }); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (r result) String() string {
 		line += "  (" + strings.Join(r.Notes, "; ") + ")"
 	}
 	for _, b := range r.Broken {
-		line += "\n     broken: " + b
+		line += "\n     broken: " + strings.ReplaceAll(b, "\n", " ")
 	}
 	return line
 }

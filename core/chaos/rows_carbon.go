@@ -72,16 +72,19 @@ func carbonStops(s *site) error {
 	return s.real.signal(syscall.SIGCONT)
 }
 
-// carbonResets resets three of four connections, after any number of bytes up to
-// a frame or two.
+// carbonResets resets three of four connections: two after any number of bytes up
+// to a frame or two, and one when it has read all.
 func carbonResets(s *site) error {
 	n, carbon := 0, s.fakes[pickles]
 	before := carbon.connections()
 	if err := carbon.reset(func() int {
-		if n++; n%4 == 0 {
+		switch n++; n % 4 {
+		case 0:
 			return -1
+		case 1:
+			return atTheEnd
 		}
-		return n * n % (64 << 10)
+		return n * n * n % (64 << 10)
 	}); err != nil {
 		return err
 	}

@@ -74,11 +74,17 @@ var heavy = shape{metrics: 100, pad: 200, pause: time.Millisecond}
 
 const tmpfsSize = 16 << 20
 
+// limits are those of a Fluxgate with a small journal, which can hold only small
+// requests.
+func limits(journal int) map[string]any {
+	return map[string]any{"limits": map[string]any{"journal": journal, "body": 1 << 20}}
+}
+
 // diskFull has the folder data on a small file system of its own, and takes its
 // room away.
 func diskFull(r *run) error {
-	budget := map[string]any{"journal": 2 * tmpfsSize} // so that the disk is full before
-	s, err := r.site(plan{load: heavy, idle: true, sinks: []string{pickles, lines}, settings: map[string]any{"limits": budget}})
+	settings := limits(2 * tmpfsSize) // so that the disk is full before
+	s, err := r.site(plan{load: heavy, idle: true, sinks: []string{pickles, lines}, settings: settings})
 	if err != nil {
 		return err
 	}
@@ -171,7 +177,7 @@ func (s *site) recovers() error {
 }
 
 func budgetSpent(r *run) error {
-	s, err := r.site(plan{load: heavy, settings: map[string]any{"limits": map[string]any{"journal": "64MiB"}}})
+	s, err := r.site(plan{load: heavy, settings: limits(16 << 20)})
 	if err != nil {
 		return err
 	}

@@ -20,12 +20,12 @@ const theKey = "chaos6789012345678901234567890ab"
 // A server is a Fluxgate, which can be killed and started again on its data.
 type server struct {
 	*process
-	bin    string
-	listen string // host:port
-	admin  string
-	file   string // its configuration
-	data   string
-	config map[string]any
+	program string // fluxgate
+	listen  string // host:port
+	admin   string
+	file    string // its configuration
+	data    string
+	config  map[string]any
 }
 
 // newServer returns a Fluxgate that is not started yet. Settings are laid over
@@ -44,7 +44,7 @@ func newServer(bin, name, dir string, env []string, settings map[string]any) (*s
 		return nil, err
 	}
 	s := &server{
-		bin: bin, listen: listen, admin: admin,
+		listen: listen, admin: admin,
 		file: filepath.Join(dir, name+".yaml"), data: filepath.Join(dir, name+"-data"),
 	}
 	s.config = map[string]any{
@@ -54,13 +54,12 @@ func newServer(bin, name, dir string, env []string, settings map[string]any) (*s
 	for name, value := range settings {
 		s.config[name] = value
 	}
-	program, err := filepath.Abs(filepath.Join(bin, "fluxgate"))
-	if err != nil {
+	if s.program, err = filepath.Abs(filepath.Join(bin, "fluxgate")); err != nil {
 		return nil, err
 	}
 	s.process = &process{
 		name: name, dir: dir, core: true, env: append([]string{"TMPDIR=" + sockets}, env...),
-		argv: []string{program, "serve", "--config", s.file},
+		argv: []string{s.program, "serve", "--config", s.file},
 	}
 	return s, s.configure()
 }
@@ -113,7 +112,7 @@ func (s *server) ask(ctx context.Context, path string) (string, error) {
 func (s *server) command(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.argv[0], append(args, "--config", s.file, "--output", "json")...)
+	cmd := exec.CommandContext(ctx, s.program, append(args, "--config", s.file, "--output", "json")...)
 	var stderr strings.Builder
 	cmd.Dir, cmd.Env, cmd.Stderr = s.dir, append(os.Environ(), s.env...), &stderr
 	out, err := cmd.Output()
