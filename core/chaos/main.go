@@ -50,6 +50,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.bin, "bin", "bin", "folder of fluxgate and its plugins")
 	flags.StringVar(&o.table, "table", "", "file for the table")
 	flags.StringVar(&o.json, "json", "", "file for the results as JSON")
+	flags.BoolVar(&o.keep, "keep", false, "leave the folders of the rows, with configurations, data and logs")
 	flags.Func("env", "NAME=VALUE for fluxgate; may be given again", func(pair string) error {
 		o.env = append(o.env, pair)
 		return nil

@@ -40,6 +40,7 @@ type settings struct {
 	scale float64
 	quick bool // only as long as a subset may take
 	seed  uint64
+	keep  bool // the folders of the rows
 }
 
 // A result is what came out of a row.
@@ -127,7 +128,7 @@ func (r *run) end() error {
 	for _, end := range slices.Backward(r.ends) {
 		end()
 	}
-	if os.Getenv("CHAOS_KEEP") != "" {
+	if r.keep {
 		return nil
 	}
 	return os.RemoveAll(r.dir)

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"net/http"
 	"syscall"
 	"time"
 )
 
 func carbonRows() []row {
 	two := plan{sinks: []string{pickles, lines}}
+	asked := two
+	asked.load.header = http.Header{"X-Fluxgate-Ack": {"delivered"}}
 	return []row{
 		{"F7", "Carbon refuses", "what it misses waits; the other sinks go on", underLoad(two, carbonRefuses, tellTimes)},
 		{"F8", "Carbon accepts and never reads", "nothing is counted as delivered", underLoad(two, carbonNeverReads, tellTimes)},
+		{"F8", "the same, and senders ask for delivery", "no 2xx until it has read", underLoad(asked, nothingDelivered)},
 		{"F8", "a real Carbon is stopped", "what it missed is in its files once it goes on", underLoad(plan{sinks: []string{cache}}, carbonStops, tellTimes)},
 		{"F9", "Carbon resets after n bytes", "the whole batch again, with equal values", underLoad(two, carbonResets)},
 		{"F10", "Carbon reads 64 kbit/s", "senders do not notice", underLoad(two, inMood(drips, 15*time.Second, 3*time.Second), tellTimes)},
@@ -57,6 +61,25 @@ func carbonNeverReads(s *site) error {
 	}
 	if now := s.gauge(s.ctx, "fluxgate_datapoints_taken_total", `sink="carbon"`); now != before {
 		s.breaks("datapoints taken rose from %v to %v while carbon read nothing", before, now)
+	}
+	return s.fakes[pickles].be(takes)
+}
+
+// nothingDelivered is for writers that ask that every sink has what they sent.
+func nothingDelivered(s *site) error {
+	s.Runs++
+	if err := s.fakes[pickles].be(neverReads); err != nil {
+		return err
+	}
+	if err := s.run.wait(500 * time.Millisecond); err != nil { // what was under way may still end
+		return err
+	}
+	before := s.load.seen.Load()
+	if err := s.run.wait(s.span(35*time.Second, 2*time.Second)); err != nil {
+		return err
+	}
+	if now := s.load.seen.Load(); now != before {
+		s.breaks("%d datapoints were acknowledged while carbon read nothing", now-before)
 	}
 	return s.fakes[pickles].be(takes)
 }

@@ -207,10 +207,8 @@ func (s *site) reload(i int) error {
 	key := fmt.Sprintf("reload%026d", i)
 	s.config["keys"] = []any{map[string]any{"key": theKey}, map[string]any{"key": key}}
 	s.config["sinks"].(map[string]any)[pickles].(map[string]any)["config"].(map[string]any)["timeout"] = fmt.Sprintf("%ds", 5+i/3%2)
-	bad := i%5 == 4
-	if bad {
-		s.config["nonsense"] = 1
-		defer delete(s.config, "nonsense")
+	if i%5 == 4 {
+		return s.reloadBad(key)
 	}
 	if err := s.configure(); err != nil {
 		return err
@@ -218,11 +216,26 @@ func (s *site) reload(i int) error {
 	if err := s.signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	if !bad {
-		_, err := until(s.ctx, 10*time.Second, "the new key is admitted", func() bool { return s.admits(s.ctx, key) })
+	_, err := until(s.ctx, 10*time.Second, "the new key is admitted", func() bool { return s.admits(s.ctx, key) })
+	return err
+}
+
+// reloadBad has Fluxgate read a configuration that also has a setting which there
+// is not.
+func (s *site) reloadBad(key string) error {
+	s.config["nonsense"] = 1
+	err := s.configure()
+	delete(s.config, "nonsense")
+	if err != nil {
+		return err
+	}
+	if err := s.signal(syscall.SIGHUP); err != nil {
 		return err
 	}
 	if err := s.run.wait(200 * time.Millisecond); err != nil {
+		return err
+	}
+	if err := s.configure(); err != nil { // for the commands that come later
 		return err
 	}
 	if s.admits(s.ctx, key) || !s.admits(s.ctx, theKey) {

@@ -31,7 +31,7 @@ func malformed(r *run) error {
 	}
 	s.foreign = foreignPrefix
 	pid, before := s.pid(), s.gauge(r.ctx, "fluxgate_plugin_restarts_total")
-	answers := s.hostile(r.count(100_000, 1500))
+	answers := s.hostile(r.count(40_000, 1500))
 	if err := s.noise(r.count(2000, 100)); err != nil {
 		return err
 	}
