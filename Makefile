@@ -12,7 +12,7 @@ PLUGINS := $(wildcard plugins/*/*)
 PACKAGES := ./... ./testdata/servers ./testdata/carbontest # a pattern passes testdata by
 WIRE := sdk/internal/wire
 
-.PHONY: help run build test race fuzz check bench proto
+.PHONY: help run build test race fuzz check bench chaos proto
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -73,3 +73,8 @@ proto: ## generate sdk/internal/wire from sdk/fluxgate.proto
 bench: ## measure, as ratios within one run
 	go test -run '^$$' -bench . -benchtime 5x ./core
 	go test -run '^$$' -bench . ./sdk/... ./plugins/...
+
+chaos: build ## break things around a running fluxgate and settle the books; CHAOSFLAGS=-subset for three minutes of it
+	@.ci/servers
+	go build -o $(BIN)/fluxgate-chaos ./core/chaos
+	$(BIN)/fluxgate-chaos -bin $(BIN) $(if $(CHAOSFLAGS),$(CHAOSFLAGS),-table core/chaos/RESULTS.md)
