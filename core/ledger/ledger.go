@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -143,13 +144,20 @@ func (l *Ledger) judge(b sdk.Batch, last []int64) (sdk.Batch, func(error) error)
 			continue
 		}
 		if e == nil {
-			e = &entry{}
-			l.table[d.Metric] = e
+			e = l.enter(d.Metric)
 		}
 		e.claimed, e.by = d.Timestamp, c
 		c.fresh = append(c.fresh, d)
 	}
 	return c.fresh, func(err error) error { return l.settle(c, err) }
+}
+
+// enter makes an entry, under a copy of the metric: that may be part of a whole
+// request.
+func (l *Ledger) enter(metric string) *entry {
+	e := &entry{}
+	l.table[strings.Clone(metric)] = e
+	return e
 }
 
 // believed returns the newest timestamp that an entry may have.
@@ -186,8 +194,7 @@ func (l *Ledger) Restore(b sdk.Batch) {
 	for _, d := range b {
 		e := l.table[d.Metric]
 		if e == nil {
-			e = &entry{}
-			l.table[d.Metric] = e
+			e = l.enter(d.Metric)
 		}
 		e.kept = max(e.kept, d.Timestamp)
 	}
