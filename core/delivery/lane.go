@@ -35,12 +35,8 @@ func newLane(s *Stream, t *target, reader *journal.Reader, rate int) *lane {
 // run delivers until ctx ends. The write under way may then go on for
 // lastWrites.
 func (l *lane) run(ctx context.Context) {
-	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	writing, cancel := longer(ctx, lastWrites)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		sleep(writing, lastWrites)
-		cancel()
-	})()
 	for ctx.Err() == nil {
 		found, err := l.reader.Next(ctx, journal.Limit{Bytes: maxBytes, Count: l.most})
 		if err != nil {

@@ -74,12 +74,8 @@ func summarize(records iter.Seq[journal.Record]) []byte {
 
 // run records until ctx ends, and then what is delivered by then.
 func (r *recorder) run(ctx context.Context) {
-	ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ending, cancel := longer(ctx, lastRecords)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		sleep(ending, lastRecords)
-		cancel()
-	})()
 	for {
 		moved := r.stream.next()
 		until := r.stream.slowest()

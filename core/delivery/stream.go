@@ -144,3 +144,16 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// longer returns a context that ends d after ctx, or when cancel is called.
+func longer(ctx context.Context, d time.Duration) (later context.Context, cancel context.CancelFunc) {
+	later, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		sleep(later, d)
+		end()
+	})
+	return later, func() {
+		stop()
+		end()
+	}
+}
