@@ -216,4 +216,4 @@ func (d *Delivery) Change(sinks []Sink) {
 }
 
 // lastWrites is how long a write under way may go on when the server stops.
-const lastWrites = 2 * time.Second
+const lastWrites = 1500 * time.Millisecond

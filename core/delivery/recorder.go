@@ -23,7 +23,7 @@ const (
 	recordPause = 50 * time.Millisecond
 
 	// lastRecords is how long the calls at the end may take.
-	lastRecords = 2 * time.Second
+	lastRecords = 1500 * time.Millisecond
 )
 
 // A recorder tells the ledger what every required sink has. It has a cursor of

@@ -17,8 +17,13 @@ import (
 // thunder looks.
 const BeatWorker = "flux.worker"
 
-// recordLimit is how many metrics are recorded in one call of the store.
-const recordLimit = 10_000
+const (
+	// recordLimit is how many metrics are recorded in one call of the store.
+	recordLimit = 10_000
+
+	// lastBeat is how long the signs of life at the end may take.
+	lastBeat = 500 * time.Millisecond
+)
 
 // Record moves the store's entries forward to the newest datapoint of each
 // metric of b, and then forgets what it kept of them itself. After an error,
@@ -90,7 +95,7 @@ func (l *Ledger) Run(ctx context.Context) {
 	for {
 		select {
 		case <-l.wake:
-			if l.beat() == nil {
+			if l.beat(recordTimeout) == nil {
 				wait.Reset()
 				continue
 			}
@@ -98,15 +103,16 @@ func (l *Ledger) Run(ctx context.Context) {
 		case <-minute.C:
 			l.Beat(BeatWorker)
 		case <-ctx.Done():
-			_ = l.beat() // the next server gives its own
+			_ = l.beat(lastBeat) // the next server gives its own
 			return
 		}
 	}
 }
 
-// beat writes the signs of life that are due. Those that fail stay due.
-func (l *Ledger) beat() error {
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+// beat writes the signs of life that are due, within timeout. Those that fail stay
+// due.
+func (l *Ledger) beat(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	l.mu.Lock()
 	names := slices.Collect(maps.Keys(l.beats))
