@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,7 +81,8 @@ func readLetters(path string) (letters []Letter, size int64, err error) {
 // deadLetters is the file of one sink.
 type deadLetters struct {
 	path    string
-	changed func() // called when the size is another; nil: nobody
+	changed func()       // called when the size is another; nil: nobody
+	bytes   atomic.Int64 // end, for who must not wait
 
 	mu     sync.Mutex
 	file   *os.File
@@ -112,6 +114,7 @@ func openDead(folder, sink string) (*deadLetters, error) {
 
 func (d *deadLetters) reset(file *os.File, letters []Letter, end int64) {
 	d.file, d.end = file, end
+	d.bytes.Store(end)
 	d.counts, d.newest = make(map[string]int), make(map[string]uint64)
 	for _, l := range letters {
 		d.counts[l.Journal]++
@@ -135,6 +138,7 @@ func (d *deadLetters) add(l Letter) error {
 		return err
 	}
 	d.end += int64(len(line)) + 1
+	d.bytes.Store(d.end)
 	d.counts[l.Journal]++
 	d.newest[l.Journal] = l.Number
 	return nil
@@ -168,11 +172,9 @@ func (d *deadLetters) syncFile() error {
 	return err
 }
 
-func (d *deadLetters) size() int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.end
-}
+// size returns the bytes of all letters. It never waits, as other methods do while
+// letters are delivered again.
+func (d *deadLetters) size() int64 { return d.bytes.Load() }
 
 func (d *deadLetters) count(journal string) int {
 	d.mu.Lock()
