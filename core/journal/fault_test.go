@@ -223,6 +223,9 @@ func TestOneFlipAnywhere(t *testing.T) {
 					damages += int(damage.Count)
 				}
 			}
+			if at < dataStart && strings.HasSuffix(name, segmentSuffix) && len(reports()) > 0 {
+				t.Fatalf("%s, byte %d of the header: %v", name, at, reports())
+			}
 			b := r.Books()
 			if len(lost) > 1 || len(got)+len(lost) != 11 || int(b.Damaged) != len(lost) || damages != len(lost) || b.Imbalance() != 0 || b.Accepted != 12 {
 				t.Fatalf("%s, byte %d: lost %v of %d, in the books: %+v, reported: %v", name, at, lost, len(got), b, reports())
