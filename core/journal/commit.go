@@ -9,6 +9,9 @@ import (
 	"fluxgate/sdk"
 )
 
+// maxKept bounds the buffer that is kept from one commit to the next. In bytes.
+const maxKept = 4 << 20
+
 // A request is an Append under way.
 type request struct {
 	records []Record
@@ -79,6 +82,11 @@ func (l *Log) commit() {
 		fit, err = 0, fmt.Errorf("%w: the journal cannot be written: %w", sdk.ErrUnavailable, failed)
 	} else {
 		l.keep(d)
+	}
+	if len(d.parts) > 0 {
+		if l.buffer = nil; cap(d.parts[0].bytes) <= maxKept {
+			l.buffer = d.parts[0].bytes
+		}
 	}
 	for _, q := range batch[:fit] {
 		close(q.done)
@@ -180,7 +188,7 @@ func (d *draft) add(q *request) error {
 		if d.free() < size {
 			d.open()
 		} else if len(d.parts) == 0 {
-			d.parts = []part{{segment: d.last, offset: d.at.Offset}}
+			d.parts = []part{{segment: d.last, offset: d.at.Offset, bytes: d.log.buffer[:0]}}
 		}
 		p := &d.parts[len(d.parts)-1]
 		r.Time, r.Number = q.time, d.at.Number

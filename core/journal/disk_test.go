@@ -258,9 +258,9 @@ func (m *memory) Close() error {
 }
 
 // persist makes some of the unsynced writes durable: all or none, each as a whole
-// or not, each sector or not, or those up to a byte.
+// or not, each sector or not, those up to a byte, or of each those up to a byte.
 func (n *inode) persist(choose func(int) int) {
-	how, until := choose(5), -1
+	how, until := choose(6), -1
 	if how == 4 {
 		until = choose(len(n.unsynced) + 1)
 	}
@@ -270,6 +270,9 @@ func (n *inode) persist(choose func(int) int) {
 		case how == 3:
 			n.persistSectors(c, choose)
 		case how == 4 && i == until:
+			c.bytes = c.bytes[:choose(len(c.bytes)+1)]
+			n.durable = c.put(n.durable)
+		case how == 5:
 			c.bytes = c.bytes[:choose(len(c.bytes)+1)]
 			n.durable = c.put(n.durable)
 		default:

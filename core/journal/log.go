@@ -109,6 +109,8 @@ type Log struct {
 	reported  map[place]bool
 	untold    []error // for Report, once mu is free
 
+	buffer []byte // of the last commit, guarded by committing
+
 	committing, making     sync.Mutex
 	queued, untidy, sealed chan struct{} // wake the goroutines
 	closing                chan struct{}

@@ -257,6 +257,23 @@ func (w *world) save(t *rapid.T) {
 	}
 }
 
+// lap appends a record and lets the required readers have all of it.
+func (w *world) lap(t *rapid.T) {
+	for range 3 {
+		w.append(t)
+	}
+	w.settle(t)
+	for _, name := range []string{"carbon", "graphite"} {
+		m := w.readers[name]
+		for m.at < w.l.End().Number && w.readFrom(m, 4000) == nil {
+		}
+		err := m.r.Save(m.unsaved, 0)
+		if m.unsaved, m.saved = 0, m.at; err != nil && !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func (w *world) revive(t *rapid.T) {
 	m := w.pick(t)
 	n := rapid.IntRange(0, m.dead).Draw(t, "dead")
@@ -396,6 +413,7 @@ func property(change func(*world)) func(*rapid.T) {
 			"read2":   w.read,
 			"save":    w.save,
 			"revive":  w.revive,
+			"lap":     w.lap,
 			"tidy":    w.tidy,
 			"restart": w.restart,
 			"crash":   w.crash,
@@ -410,20 +428,35 @@ func property(change func(*world)) func(*rapid.T) {
 	}
 }
 
+// deeper lets rapid try more than its default, unless a flag asks for less or more.
+func deeper(t *testing.T) {
+	for name, values := range map[string][2]string{"rapid.checks": {"100", "1000"}, "rapid.steps": {"30", "60"}} {
+		if flag.Lookup(name).Value.String() == values[0] {
+			set(t, name, values[1])
+		}
+	}
+}
+
+// set sets a flag of rapid's until the test ends.
+func set(t *testing.T, name, value string) {
+	old := flag.Lookup(name).Value.String()
+	if err := flag.Set(name, value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = flag.Set(name, old) })
+}
+
 func TestModel(t *testing.T) {
+	deeper(t)
 	rapid.Check(t, property(func(*world) {}))
 }
 
 // fails says whether a property fails, and with what words.
 func fails(t *testing.T, p func(*rapid.T)) (bool, string) {
 	t.Helper()
-	for name, value := range map[string]string{"rapid.nofailfile": "true", "rapid.shrinktime": "0s"} {
-		old := flag.Lookup(name).Value.String()
-		if err := flag.Set(name, value); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = flag.Set(name, old) }()
-	}
+	deeper(t)
+	set(t, "rapid.nofailfile", "true")
+	set(t, "rapid.shrinktime", "0s")
 	rec := &recorder{name: t.Name()}
 	done := make(chan struct{})
 	go func() {

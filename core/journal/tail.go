@@ -77,8 +77,13 @@ func (l *Log) openEnd(known Position) error {
 }
 
 // reopen opens the newest segment for writing. Its last commit may never have been
-// synced, or in vain, so it is written and synced once more.
+// synced, or in vain, so it is written and synced once more. That segments behind it
+// were removed must be durable before: one that came back would follow it where it
+// ends now.
 func (l *Log) reopen(s *segment, commit int64) error {
+	if err := l.Files.Sync(); err != nil {
+		return err
+	}
 	file, err := l.Files.Open(s.name())
 	if err != nil {
 		return err
