@@ -89,14 +89,20 @@ type deadLetters struct {
 	end    int64 // of the last letter
 	broken bool  // the last sync did not succeed
 	counts map[string]int
-	newest map[string]uint64 // number of the newest letter of each journal
+	again  map[place]string // metrics of the letters that may be added once more after a kill
+}
+
+// A place is that of a datapoint in a journal.
+type place struct {
+	journal string
+	number  uint64
 }
 
 func openDead(folder, sink string) (*deadLetters, error) {
 	if err := os.MkdirAll(deadFolder(folder), 0o700); err != nil {
 		return nil, err
 	}
-	d := &deadLetters{path: filepath.Join(deadFolder(folder), sink+deadSuffix)}
+	d := &deadLetters{path: filepath.Join(deadFolder(folder), sink+deadSuffix), again: make(map[place]string)}
 	file, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -115,11 +121,24 @@ func openDead(folder, sink string) (*deadLetters, error) {
 func (d *deadLetters) reset(file *os.File, letters []Letter, end int64) {
 	d.file, d.end = file, end
 	d.bytes.Store(end)
-	d.counts, d.newest = make(map[string]int), make(map[string]uint64)
+	d.counts = make(map[string]int)
 	for _, l := range letters {
 		d.counts[l.Journal]++
-		d.newest[l.Journal] = max(d.newest[l.Journal], l.Number)
 	}
+}
+
+// expect tells where the cursor of a journal is: a datapoint behind it that has a
+// letter was refused just before a kill, and will be refused again.
+func (d *deadLetters) expect(journal string, cursor uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	letters, _, err := readLetters(d.path)
+	for _, l := range letters {
+		if l.Journal == journal && l.Number >= cursor {
+			d.again[place{journal, l.Number}] = l.Metric
+		}
+	}
+	return err
 }
 
 // add writes a letter, unless it is there already from before a kill. It is on
@@ -131,7 +150,9 @@ func (d *deadLetters) add(l Letter) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.counts[l.Journal] > 0 && l.Number <= d.newest[l.Journal] {
+	at := place{l.Journal, l.Number}
+	if metric, ok := d.again[at]; ok && metric == l.Metric {
+		delete(d.again, at)
 		return nil
 	}
 	if _, err := d.file.WriteAt(append(line, '\n'), d.end); err != nil {
@@ -140,7 +161,6 @@ func (d *deadLetters) add(l Letter) error {
 	d.end += int64(len(line)) + 1
 	d.bytes.Store(d.end)
 	d.counts[l.Journal]++
-	d.newest[l.Journal] = l.Number
 	return nil
 }
 
@@ -238,11 +258,7 @@ func (d *deadLetters) replace(letters []Letter) error {
 		return errors.Join(err, draft.Close(), os.Remove(draft.Name()))
 	}
 	old := d.file
-	newest := d.newest
 	d.reset(draft, letters, int64(len(text)))
-	for name, number := range newest { // a number never comes again
-		d.newest[name] = max(d.newest[name], number)
-	}
 	return errors.Join(old.Close(), syncFolder(filepath.Dir(d.path)))
 }
 

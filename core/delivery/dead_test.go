@@ -83,18 +83,35 @@ func TestDeadLettersAfterAKill(t *testing.T) {
 
 // After a kill between a letter and the cursor the datapoint is refused again.
 func TestALetterIsWrittenOnce(t *testing.T) {
-	d, err := openDead(t.TempDir(), "carbon")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	for _, l := range []Letter{{Journal: "live", Number: 7}, {Journal: "live", Number: 7}, {Journal: "fill", Number: 7}, {Journal: "live", Number: 8}} {
-		if err := d.add(l); err != nil {
+	folder := t.TempDir()
+	seven := Letter{Journal: "live", Number: 7, Metric: "a"}
+	for start, want := range []int{1, 1, 3} {
+		d, err := openDead(folder, "carbon")
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if d.count("live") != 2 || d.count("fill") != 1 {
-		t.Errorf("%d and %d letters are written, want 2 and 1", d.count("live"), d.count("fill"))
+		letters := []Letter{seven}
+		switch start {
+		case 1:
+			err = d.expect("live", 7)
+		case 2: // the journal has begun anew, and so have its numbers
+			err = d.expect("live", 0)
+			letters = []Letter{{Journal: "live", Number: 7, Metric: "b"}, {Journal: "fill", Number: 7, Metric: "a"}}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range letters {
+			if err := d.add(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.close(); err != nil {
+			t.Fatal(err)
+		}
+		if found, _, err := readLetters(d.path); err != nil || len(found) != want {
+			t.Errorf("start %d: %d letters, %v, want %d", start, len(found), err, want)
+		}
 	}
 }
 

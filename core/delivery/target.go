@@ -26,6 +26,9 @@ func newTarget(s Sink, folder string) (*target, error) {
 // dead letters and its entry: those that are gone are delivered.
 func (t *target) reconcile(lanes ...*lane) error {
 	for _, l := range lanes {
+		if err := t.dead.expect(l.stream.name, l.reader.Saved().Number); err != nil {
+			return err
+		}
 		gone := int(l.reader.Books().Dead) - t.dead.count(l.stream.name)
 		if gone <= 0 {
 			continue
