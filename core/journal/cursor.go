@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"sync"
 )
 
@@ -88,6 +89,14 @@ func (c *cursor) write(s state, generation uint64, sync bool) error {
 	}
 	c.slot = 1 - c.slot
 	return nil
+}
+
+// close closes the file. A write that comes later does nothing.
+func (c *cursor) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation = math.MaxUint64
+	return c.file.Close()
 }
 
 // readSlots returns the newer good slot of a cursor file, its index, its

@@ -258,7 +258,7 @@ func (l *Log) release() error {
 		}
 	}
 	for _, r := range l.readers {
-		errs = append(errs, r.cursor.file.Close())
+		errs = append(errs, r.cursor.close())
 	}
 	return errors.Join(append(errs, l.guard.Close())...)
 }

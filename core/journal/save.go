@@ -131,7 +131,7 @@ func (l *Log) Drop(name string) error {
 		return fmt.Errorf("%w: the cursor of %s cannot be removed: %w", sdk.ErrUnavailable, name, err)
 	}
 	delete(l.readers, name)
-	l.tell(r.cursor.file.Close())
+	l.tell(r.cursor.close())
 	wake(l.untidy)
 	return nil
 }

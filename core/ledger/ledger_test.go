@@ -91,6 +91,13 @@ func (m *memory) Beat(ctx context.Context, name string, now time.Time) error {
 
 func (m *memory) Close() error { return nil }
 
+// age returns how long ago a sign of life was written.
+func (m *memory) age(beat string) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Since(m.beats[beat])
+}
+
 func (m *memory) set(change func(*memory)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -349,17 +356,17 @@ func TestSignsOfLife(t *testing.T) {
 		m.set(func(m *memory) { m.down = false })
 		time.Sleep(3 * time.Second)
 		for _, name := range []string{"flux.listen", BeatWorker} {
-			if age := time.Since(m.beats[name]); age > 3*time.Second {
+			if age := m.age(name); age > 3*time.Second {
 				t.Errorf("the last %s is %v old, soon after the store is back", name, age)
 			}
 		}
 		time.Sleep(10 * time.Minute)
-		if age := time.Since(m.beats[BeatWorker]); age > 61*time.Second {
+		if age := m.age(BeatWorker); age > 61*time.Second {
 			t.Errorf("the last sign of life is %v old: it expires after two minutes", age)
 		}
 		l.Beat("flux.listen")
 		stop()
-		if age := time.Since(m.beats["flux.listen"]); age != 0 {
+		if age := m.age("flux.listen"); age != 0 {
 			t.Errorf("what was due at the end was written %v before", age)
 		}
 	})
