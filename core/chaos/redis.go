@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -57,13 +58,47 @@ func (s *redisServer) do(ctx context.Context, words ...any) error {
 	return s.client.Do(ctx, words...).Err()
 }
 
-// entries returns the timestamp of each metric that has an entry.
+// Fluxgate's entries in Redis.
+const (
+	stringPrefix = "flux.last." // + metric
+	hashEntry    = "flux.last.metric_data"
+)
+
+// recorded returns the newest timestamp of each metric that has a string or a
+// field of the hash. The metrics are those whose names begin with prefix.
+func (s *redisServer) recorded(ctx context.Context, prefix string) (map[string]int64, error) {
+	keys, err := s.client.Keys(ctx, stringPrefix+prefix+"*").Result()
+	if err != nil {
+		return nil, err
+	}
+	metrics := make([]string, len(keys))
+	for i, key := range keys {
+		metrics[i] = strings.TrimPrefix(key, stringPrefix)
+	}
+	found, err := s.entries(ctx, metrics)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := s.client.HGetAll(ctx, hashEntry).Result()
+	for metric, text := range fields {
+		var at int64
+		if _, err := fmt.Sscanf(text, "{'timestamp': %d,", &at); err != nil {
+			return nil, fmt.Errorf("redis: field %s is %q: %w", metric, text, err)
+		}
+		if strings.HasPrefix(metric, prefix) {
+			found[metric] = max(found[metric], at)
+		}
+	}
+	return found, err
+}
+
+// entries returns the timestamp of each metric that has a string.
 func (s *redisServer) entries(ctx context.Context, metrics []string) (map[string]int64, error) {
 	found := map[string]int64{}
 	for part := range slices.Chunk(metrics, 500) {
 		keys := make([]string, len(part))
 		for i, metric := range part {
-			keys[i] = "flux.last." + metric
+			keys[i] = stringPrefix + metric
 		}
 		values, err := s.client.MGet(ctx, keys...).Result()
 		if err != nil {

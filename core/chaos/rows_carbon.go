@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"syscall"
 	"time"
@@ -8,11 +9,13 @@ import (
 
 func carbonRows() []row {
 	two := plan{sinks: []string{pickles, lines}}
-	asked := two
+	seen := two
+	seen.redis = true
+	asked := seen
 	asked.load.header = http.Header{"X-Fluxgate-Ack": {"delivered"}}
 	return []row{
-		{"F7", "Carbon refuses", "what it misses waits; the other sinks go on", underLoad(two, carbonRefuses, tellTimes)},
-		{"F8", "Carbon accepts and never reads", "nothing is counted as delivered", underLoad(two, carbonNeverReads, tellTimes)},
+		{"F7", "Carbon refuses", "what it misses waits, and is not recorded; the other sinks go on", underLoad(seen, carbonRefuses, tellTimes)},
+		{"F8", "Carbon accepts and never reads", "nothing is counted as delivered, or recorded", underLoad(seen, carbonNeverReads, tellTimes)},
 		{"F8", "the same, and senders ask for delivery", "no 2xx until it has read", underLoad(asked, nothingDelivered)},
 		{"F8", "a real Carbon is stopped", "what it missed is in its files once it goes on", underLoad(plan{sinks: []string{cache}}, carbonStops, tellTimes)},
 		{"F9", "Carbon resets after n bytes", "the whole batch again, with equal values", underLoad(two, carbonResets)},
@@ -37,12 +40,47 @@ func inMood(m mood, full, quick time.Duration) func(*site) error {
 }
 
 func carbonRefuses(s *site) error {
+	s.Runs++
 	before := len(s.fakes[lines].batch())
-	if err := inMood(refuses, 10*time.Second, 2*time.Second)(s); err != nil {
+	if err := s.fakes[pickles].be(refuses); err != nil {
+		return err
+	}
+	if err := s.run.wait(s.span(10*time.Second, 2*time.Second)); err != nil {
 		return err
 	}
 	if len(s.fakes[lines].batch()) <= before {
 		s.breaks("the sink lines took nothing while carbon refused")
+	}
+	if err := s.nothingEarly(); err != nil {
+		return err
+	}
+	return s.fakes[pickles].be(takes)
+}
+
+// nothingEarly breaks a row when Redis has entries that are newer than what one
+// of the sinks holds, all of which must be fakes. It looks at Redis first, so that
+// what comes meanwhile is no matter.
+func (s *site) nothingEarly() error {
+	recorded, err := s.store.recorded(s.ctx, s.load.prefix+".")
+	if err != nil {
+		return err
+	}
+	if len(recorded) == 0 {
+		s.breaks("Redis has no entry, although the sinks have taken datapoints")
+	}
+	early := map[string]string{}
+	for _, name := range s.sinks {
+		held := newestOf(s.fakes[name].batch())
+		for metric, at := range recorded {
+			if at > held[metric] {
+				early[metric] = fmt.Sprintf("%s has %d in Redis, %d in %s", metric, at, held[metric], name)
+			}
+		}
+	}
+	s.note("recorded before delivered: %d of %d entries", len(early), len(recorded))
+	for _, example := range early {
+		s.breaks("recorded before delivered: %d of %d entries: %s", len(early), len(recorded), example)
+		break
 	}
 	return nil
 }
@@ -62,6 +100,9 @@ func carbonNeverReads(s *site) error {
 	if now := s.gauge(s.ctx, "fluxgate_datapoints_taken_total", `sink="carbon"`); now != before {
 		s.breaks("datapoints taken rose from %v to %v while carbon read nothing", before, now)
 	}
+	if err := s.nothingEarly(); err != nil {
+		return err
+	}
 	return s.fakes[pickles].be(takes)
 }
 
@@ -80,6 +121,9 @@ func nothingDelivered(s *site) error {
 	}
 	if now := s.load.seen.Load(); now != before {
 		s.breaks("%d datapoints were acknowledged while carbon read nothing", now-before)
+	}
+	if err := s.nothingEarly(); err != nil {
+		return err
 	}
 	return s.fakes[pickles].be(takes)
 }

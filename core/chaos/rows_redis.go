@@ -142,10 +142,10 @@ func redisAhead(r *run) error {
 	for _, name := range s.firstNames() {
 		entry := fmt.Sprintf("[%d, 1.0]", year2100)
 		field := fmt.Sprintf("{'timestamp': %d, 'value': 1.0}", year2100)
-		if err := s.store.do(r.ctx, "set", "flux.last."+name, entry); err != nil {
+		if err := s.store.do(r.ctx, "set", stringPrefix+name, entry); err != nil {
 			return err
 		}
-		if err := s.store.do(r.ctx, "hset", "flux.last.metric_data", name, field); err != nil {
+		if err := s.store.do(r.ctx, "hset", hashEntry, name, field); err != nil {
 			return err
 		}
 	}
