@@ -105,7 +105,8 @@ func retryDead(ctx context.Context, c config.Config, sink string) (done delivery
 		return done, err
 	}
 	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	answer, err := http.DefaultClient.Do(r)
+	client := &http.Client{Transport: &http.Transport{}} // no proxy: the token is for this machine
+	answer, err := client.Do(r)
 	if err != nil {
 		return done, fmt.Errorf("the running server: %w: is it running with this configuration?", err)
 	}

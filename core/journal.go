@@ -167,6 +167,9 @@ func journalDropCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, configured := c.Sinks[args[0]]; configured {
+				return fmt.Errorf("the sink %q is configured: take it out of the configuration first", args[0])
+			}
 			lock, err := own(c.Data)
 			if err != nil {
 				return err

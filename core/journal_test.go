@@ -83,11 +83,18 @@ func TestJournalFromOutside(t *testing.T) {
 			t.Errorf("journal show exits %d and prints %q", code, shown)
 		}
 		if state == 0 {
-			if _, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != exitFailed || !strings.Contains(stderr, "in use by process") {
+			if _, stderr, code := fluxgate(t, p.flags("journal", "drop", "gone")...); code != exitFailed || !strings.Contains(stderr, "in use by process") {
 				t.Errorf("journal drop beside a server exits %d and says %q", code, stderr)
 			}
 			p.stop(t)
 		}
+	}
+	if _, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != exitFailed || !strings.Contains(stderr, "is configured") {
+		t.Errorf("journal drop of a configured sink exits %d and says %q", code, stderr)
+	}
+	without, _, _ := strings.Cut(fmt.Sprintf(yaml, aKey, os.Args[0], "", ""), ", stuck:")
+	if err := os.WriteFile(p.file, []byte(without+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if stdout, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != 0 || !strings.Contains(stdout, "3 datapoints") {
 		t.Errorf("journal drop exits %d and prints %q, %q", code, stdout, stderr)

@@ -82,13 +82,14 @@ func (r *reloader) reload(ctx context.Context) error {
 func fixed(current, next config.Config) error {
 	var names []string
 	for name, pair := range map[string][2]any{
-		"listen":         {current.Listen, next.Listen},
-		"admin":          {current.Admin, next.Admin},
-		"data":           {current.Data, next.Data},
-		"redis":          {current.Redis, next.Redis},
-		"limits.body":    {current.Limits.Body, next.Limits.Body},
-		"limits.journal": {current.Limits.Journal, next.Limits.Journal},
-		"plugins":        {current.Plugins, next.Plugins},
+		"listen":             {current.Listen, next.Listen},
+		"admin":              {current.Admin, next.Admin},
+		"data":               {current.Data, next.Data},
+		"redis":              {current.Redis, next.Redis},
+		"limits.body":        {current.Limits.Body, next.Limits.Body},
+		"limits.journal":     {current.Limits.Journal, next.Limits.Journal},
+		"validate.max_ahead": {current.Validate.MaxAhead, next.Validate.MaxAhead},
+		"plugins":            {current.Plugins, next.Plugins},
 		"the names of sinks": {
 			slices.Sorted(maps.Keys(current.Sinks)), slices.Sorted(maps.Keys(next.Sinks)),
 		},

@@ -87,7 +87,8 @@ func serve(ctx context.Context, c config.Config, w welcome, load func() (config.
 	if err != nil {
 		return err
 	}
-	defer background((&reloader{load, c, plugins, kept, road, door}).run)()
+	reload := &reloader{load, c, plugins, kept, road, door}
+	defer background(func(context.Context) { reload.run(ctx) })()
 	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
 }
 

@@ -1,14 +1,14 @@
 package delivery
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,25 +57,22 @@ func DeadLetters(folder string) (map[string][]Letter, error) {
 	return all, err
 }
 
-// readLetters returns the letters of a file and how many bytes they take. A last
-// line that is not whole was never counted, and is passed over.
-func readLetters(path string) (letters []Letter, size int64, err error) {
+// readLetters returns the letters of a file, and what in it is none: a power loss
+// may leave that of letters that were not synced and so never counted.
+func readLetters(path string) (letters []Letter, none []byte, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	for line := range bytes.Lines(text) {
 		var l Letter
-		if err := json.Unmarshal(line, &l); err != nil || !bytes.HasSuffix(line, []byte("\n")) {
-			if int(size)+len(line) == len(text) {
-				break
-			}
-			return nil, 0, fmt.Errorf("%s: line %d is no dead letter: mend or remove it", path, len(letters)+1)
+		if bytes.HasSuffix(line, []byte("\n")) && json.Unmarshal(line, &l) == nil && l.Journal != "" {
+			letters = append(letters, l)
+			continue
 		}
-		letters = append(letters, l)
-		size += int64(len(line))
+		none = append(none, line...)
 	}
-	return letters, size, nil
+	return letters, none, nil
 }
 
 // deadLetters is the file of one sink.
@@ -107,24 +104,36 @@ func openDead(folder, sink string) (*deadLetters, error) {
 	if err != nil {
 		return nil, err
 	}
-	letters, end, err := readLetters(d.path)
-	if err == nil {
-		err = file.Truncate(end)
+	d.file = file
+	letters, none, err := readLetters(d.path)
+	if err == nil && len(none) > 0 {
+		slog.Error("some of the dead letters cannot be read and are set aside", "file", d.path+setAside, "bytes", len(none))
+		err = errors.Join(os.WriteFile(d.path+setAside, none, 0o600), d.replace(letters))
+	} else if err == nil {
+		err = d.reset(file, letters)
 	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
+	if err = errors.Join(err, syncFolder(deadFolder(folder))); err != nil {
+		return nil, errors.Join(err, d.file.Close())
 	}
-	d.reset(file, letters, end)
 	return d, nil
 }
 
-func (d *deadLetters) reset(file *os.File, letters []Letter, end int64) {
-	d.file, d.end = file, end
-	d.bytes.Store(end)
+// setAside ends the name of the file for what could not be read.
+const setAside = ".unreadable"
+
+// reset takes file for the letters, which are in it.
+func (d *deadLetters) reset(file *os.File, letters []Letter) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	d.file, d.end = file, info.Size()
+	d.bytes.Store(d.end)
 	d.counts = make(map[string]int)
 	for _, l := range letters {
 		d.counts[l.Journal]++
 	}
+	return nil
 }
 
 // expect tells where the cursor of a journal is: a datapoint behind it that has a
@@ -204,50 +213,56 @@ func (d *deadLetters) count(journal string) int {
 
 func (d *deadLetters) close() error { return d.file.Close() }
 
-// retry has every letter delivered again, oldest first, and keeps those that are
-// refused once more, with the new reason. It returns how many were delivered, by
-// journal. At another error it stops, and keeps what it has not come to.
-func (d *deadLetters) retry(deliver func(Letter) (refusal string, err error)) (delivered map[string]int, err error) {
+// letters returns those that the cursors are past.
+func (d *deadLetters) letters(cursors map[string]uint64) (settled []Letter, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	letters, _, err := readLetters(d.path)
-	if err != nil {
-		return nil, err
-	}
-	delivered = make(map[string]int)
-	var kept []Letter
-	for i, l := range letters {
-		refusal, failure := deliver(l)
-		if failure != nil {
-			err = failure
-			kept = append(kept, letters[i:]...)
-			break
+	all, _, err := readLetters(d.path)
+	for _, l := range all {
+		if l.Number < cursors[l.Journal] {
+			settled = append(settled, l)
 		}
-		if refusal == "" {
-			delivered[l.Journal]++
+	}
+	return settled, err
+}
+
+// settle removes the letters of delivered, and gives those of refused their new
+// reasons: all or nothing.
+func (d *deadLetters) settle(delivered map[place]bool, refused map[place]Letter) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all, _, err := readLetters(d.path)
+	if err != nil {
+		return err
+	}
+	kept := all[:0]
+	for _, l := range all {
+		at := place{l.Journal, l.Number}
+		if delivered[at] {
 			continue
 		}
-		l.Reason, l.Time = refusal, time.Now().UTC()
+		if again, ok := refused[at]; ok {
+			l = again
+		}
 		kept = append(kept, l)
 	}
-	return delivered, errors.Join(err, d.replace(kept))
+	return d.replace(kept)
 }
 
 // replace writes letters in place of those in the file: all or none.
 func (d *deadLetters) replace(letters []Letter) error {
-	var text []byte
-	for _, l := range letters {
-		line, err := json.Marshal(l)
-		if err != nil {
-			return err
-		}
-		text = slices.Concat(text, line, []byte("\n"))
-	}
 	draft, err := os.OpenFile(d.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = draft.Write(text)
+	w := bufio.NewWriter(draft)
+	encoder := json.NewEncoder(w)
+	for _, l := range letters {
+		if err = encoder.Encode(l); err != nil {
+			break
+		}
+	}
+	err = errors.Join(err, w.Flush())
 	if err == nil {
 		err = draft.Sync()
 	}
@@ -258,8 +273,7 @@ func (d *deadLetters) replace(letters []Letter) error {
 		return errors.Join(err, draft.Close(), os.Remove(draft.Name()))
 	}
 	old := d.file
-	d.reset(draft, letters, int64(len(text)))
-	return errors.Join(old.Close(), syncFolder(filepath.Dir(d.path)))
+	return errors.Join(d.reset(draft, letters), old.Close(), syncFolder(filepath.Dir(d.path)))
 }
 
 func syncFolder(path string) error {

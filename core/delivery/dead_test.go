@@ -138,16 +138,63 @@ func TestFailedSyncIsNotTrusted(t *testing.T) {
 	}
 }
 
-func TestSpoiltFileIsNamed(t *testing.T) {
+// A power loss may leave anything where letters were not synced.
+func TestWhatIsNoLetterIsSetAside(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(folder, "dead"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(folder, "dead", "carbon.jsonl")
-	if err := os.WriteFile(path, []byte("{}\nnonsense\n{}\n"), 0o600); err != nil {
+	good := `{"journal":"live","number":1,"metric":"a"}` + "\n"
+	if err := os.WriteFile(path, []byte(good+"\x00\x00\n"+good+"{\"journal"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openDead(folder, "carbon"); err == nil || err.Error() != path+": line 2 is no dead letter: mend or remove it" {
-		t.Errorf("told %v", err)
+	d, err := openDead(folder, "carbon")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer d.close()
+	aside, err := os.ReadFile(path + setAside)
+	if err != nil || string(aside) != "\x00\x00\n{\"journal" || d.count("live") != 2 {
+		t.Errorf("%q, %v is set aside, and %d letters are left", aside, err, d.count("live"))
+	}
+	if letters, none, err := readLetters(path); len(letters) != 2 || len(none) != 0 || err != nil {
+		t.Errorf("the file has %v and %q, %v", letters, none, err)
+	}
+}
+
+// What is not saved yet may be delivered once more by its lane.
+func TestOnlySettledLettersAreDeliveredAgain(t *testing.T) {
+	d, err := openDead(t.TempDir(), "carbon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	for n := range 3 {
+		if err := d.add(Letter{Journal: "live", Number: uint64(n), Metric: "a"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if settled, err := d.letters(map[string]uint64{"live": 2}); len(settled) != 2 || err != nil {
+		t.Errorf("%v, %v are settled, want those before the cursor", settled, err)
+	}
+}
+
+// A sink that was taken out and put back has letters that its books do not know.
+func TestLettersFromBeforeTheBooks(t *testing.T) {
+	folder := withDead(t, func(*testing.T, *Delivery, *shelf) {})
+	stop := running(t, open(t, folder, &book{}, Sink{&shelf{}, "other", true, 0}))
+	stop()
+	s := &shelf{}
+	d := open(t, folder, &book{}, Sink{s, "carbon", true, 0}, Sink{&shelf{}, "other", true, 0})
+	defer running(t, d)()
+	keep(t, d.Live, batch("a", 10))
+	if err := d.Live.await(t.Context(), d.Live.log.End()); err != nil {
+		t.Fatal(err)
+	}
+	done, err := d.Retry(t.Context(), "carbon")
+	if err != nil || done != (Retried{2, 0}) {
+		t.Errorf("retried %+v, %v", done, err)
+	}
+	d.balance(t)
 }

@@ -148,11 +148,14 @@ func (d *Delivery) join(s Setup) error {
 	return err
 }
 
-// charge has the dead letters count against the budget of live data.
+// charge has the dead letters of required sinks count against the budget of live
+// data. An optional sink may not hold that back.
 func (d *Delivery) charge() {
 	var bytes int64
 	for _, t := range d.targets {
-		bytes += t.dead.size()
+		if d.Live.lane(t.sink.Name).required.Load() {
+			bytes += t.dead.size()
+		}
 	}
 	d.Live.log.Charge(bytes)
 }
@@ -211,6 +214,7 @@ func (d *Delivery) Change(sinks []Sink) {
 		}
 		d.Live.lane(sink.Name).pace.set(sink.Rate)
 	}
+	d.charge()
 	d.Live.advanced()
 	d.Fill.advanced()
 }

@@ -506,3 +506,69 @@ func TestWeightsMayChange(t *testing.T) {
 		}
 	}, Sink{away, "carbon", true, 0})
 }
+
+// Duplicates of what is not on disk yet are delivered when that is.
+func TestDuplicatesAreAwaitedAsOfTheirEnd(t *testing.T) {
+	s := &shelf{fault: always(errAway)}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		kept, duplicates := d.Live.Append(nil)
+		if err := kept(); err != nil {
+			t.Fatal(err)
+		}
+		keep(t, d.Live, batch("a", 3)) // on whose fate the judgement relied
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := duplicates(ctx); err == nil {
+			t.Error("delivered before the sink has it")
+		}
+	}, Sink{s, "carbon", true, 0})
+}
+
+func TestRecordWithoutRequiredSinks(t *testing.T) {
+	l := &book{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		synctest.Wait()
+		keep(t, d.Live, batch("a", 3))
+		time.Sleep(time.Second) // of the test's own clock
+		if got := l.held(); len(got) != 3 {
+			t.Errorf("%d datapoints are recorded while no sink is required, want 3", len(got))
+		}
+	}, Sink{&shelf{fault: always(errAway)}, "optional", false, 0})
+}
+
+func TestAnotherRateHoldsAtOnce(t *testing.T) {
+	s := &shelf{}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		delivered := keep(t, d.Live, batch("a", 5000))
+		time.Sleep(10 * time.Second) // of the test's own clock
+		if got := len(s.held()); got > 100 {
+			t.Errorf("%d datapoints are delivered in ten seconds at a rate of 10", got)
+		}
+		d.Change([]Sink{{s, "carbon", true, 0}})
+		began := time.Now()
+		if err := delivered(t.Context()); err != nil || time.Since(began) > 2*time.Second {
+			t.Errorf("delivered %v after the rate was lifted, %v", time.Since(began), err)
+		}
+	}, Sink{s, "carbon", true, 10})
+}
+
+func TestOptionalSinkDoesNotFillTheBudget(t *testing.T) {
+	refusing := &shelf{fault: always(sdk.Invalidf("%s", strings.Repeat("never ", 50_000)))}
+	folder := t.TempDir()
+	d, err := Open(Setup{Folder: folder, Budget: 16 << 20, Ledger: &book{}, Sinks: []Sink{
+		{&shelf{}, "good", true, 0}, {refusing, "optional", false, 0},
+	}}, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer running(t, d)()
+	for moved := d.Live.next(); d.targets[1].dead.size() < 17<<20; moved = d.Live.next() {
+		if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-moved
+	}
+	if err := keep(t, d.Live, batch("b", 10))(t.Context()); err != nil {
+		t.Errorf("told %v", err)
+	}
+}

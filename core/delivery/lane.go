@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -43,10 +42,9 @@ func (l *lane) run(ctx context.Context) {
 			l.unreadable(ctx, err)
 			continue
 		}
-		c := &consignment{ctx: ctx, writing: writing, records: found}
-		if c.batch, err = decode(found); err != nil {
-			slog.Error("the journal holds what no Fluxgate of this version has written", "sink", l.target.sink.Name, "err", err)
-		} else if l.deliver(c, 0, len(c.batch), false) != nil {
+		c := &consignment{ctx: ctx, writing: writing}
+		c.batch, c.records = l.stream.decode(found)
+		if l.deliver(c, 0, len(c.batch), false) != nil {
 			return
 		}
 		if l.save(c) != nil {
@@ -124,6 +122,9 @@ func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 	if n == 0 {
 		return nil
 	}
+	if n > max(l.most, minBatch) {
+		return l.halve(c, from, to, suspect)
+	}
 	outcome, err := l.attempt(c, c.batch[from:to], suspect)
 	switch {
 	case outcome == taken:
@@ -137,11 +138,15 @@ func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 	case outcome == late:
 		l.most = max(n/2, minBatch)
 	}
-	middle := from + n/2
-	if err := l.deliver(c, from, middle, outcome == deadly); err != nil {
+	return l.halve(c, from, to, outcome == deadly)
+}
+
+func (l *lane) halve(c *consignment, from, to int, suspect bool) error {
+	middle := from + (to-from)/2
+	if err := l.deliver(c, from, middle, suspect); err != nil {
 		return err
 	}
-	return l.deliver(c, middle, to, outcome == deadly)
+	return l.deliver(c, middle, to, suspect)
 }
 
 // bury puts a datapoint among the dead letters.
@@ -170,9 +175,18 @@ func (p *pace) set(n int) {
 	p.limiter.SetLimit(limit)
 }
 
+// wait waits for its turn with n datapoints, about a tenth of a second at a time,
+// so that another pace holds at once.
 func (p *pace) wait(ctx context.Context, n int) error {
-	if err := p.limiter.WaitN(ctx, n); err != nil {
-		return errors.Join(err, context.Canceled)
+	for n > 0 {
+		part := n
+		if limit := p.limiter.Limit(); limit != rate.Inf {
+			part = min(n, max(1, int(limit)/10))
+		}
+		if err := p.limiter.WaitN(ctx, part); err != nil {
+			return err
+		}
+		n -= part
 	}
 	return nil
 }

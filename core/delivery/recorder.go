@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"log/slog"
 	"time"
 
 	"fluxgate/core/journal"
@@ -102,10 +101,7 @@ func (r *recorder) record(ctx context.Context, until journal.Position) error {
 		sleep(ctx, time.Second)
 		return err
 	}
-	b, err := decode(found)
-	if err != nil {
-		slog.Error("the journal holds what no Fluxgate of this version has written", "err", err)
-	}
+	b, _ := r.stream.decode(found)
 	wait := newBackoff()
 	for err := r.ledger.Record(ctx, b); err != nil; err = r.ledger.Record(ctx, b) {
 		if sleep(ctx, wait.NextBackOff()); ctx.Err() != nil {

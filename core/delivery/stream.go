@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,19 +54,25 @@ func (s *Stream) lane(name string) *lane {
 // until every required sink has b, or, with an empty b, all that was kept before;
 // its error names the sinks that have not.
 func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.Context) error) {
-	var end journal.Position
-	delivered = func(ctx context.Context) error { return s.await(ctx, end) }
 	if len(b) == 0 {
-		return func() error {
-			end = s.log.End()
-			return nil
-		}, delivered
+		kept = func() error { return nil }
+		return kept, func(ctx context.Context) error { return s.await(ctx, s.log.End()) }
 	}
+	var end journal.Position
 	wait := s.log.Append(records(b))
-	return func() (err error) {
-		end, err = wait()
+	kept = func() (err error) {
+		if end, err = wait(); err == nil && !s.awaited() {
+			s.advanced()
+		}
 		return err
-	}, delivered
+	}
+	return kept, func(ctx context.Context) error { return s.await(ctx, end) }
+}
+
+// awaited reports whether there is a required sink. Without one all that is kept
+// counts as delivered.
+func (s *Stream) awaited() bool {
+	return slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.required.Load() })
 }
 
 // await waits until every required sink has what lies before end.
@@ -119,20 +127,19 @@ func (s *Stream) advanced() {
 	s.moved = make(chan struct{})
 }
 
-// decode returns the datapoints of records.
-func decode(records []journal.Record) (sdk.Batch, error) {
-	var n int
+// decode returns the datapoints of records, and those records that hold some. It
+// logs the others, which no Fluxgate of this version has written.
+func (s *Stream) decode(records []journal.Record) (b sdk.Batch, good []journal.Record) {
 	for _, r := range records {
-		n += r.Count
-	}
-	b := make(sdk.Batch, 0, n)
-	for _, r := range records {
-		var err error
-		if b, err = readBatch(b, r.Data); err != nil {
-			return nil, fmt.Errorf("datapoints %d to %d: %w", r.Number, r.Number+uint64(r.Count)-1, err)
+		longer, err := readBatch(b, r.Data)
+		if err != nil || len(longer)-len(b) != r.Count {
+			slog.Error("a record of the journal cannot be read and is passed over", "journal", s.name,
+				"first", r.Number, "datapoints", r.Count, "err", err)
+			continue
 		}
+		b, good = longer, append(good, r)
 	}
-	return b, nil
+	return b, good
 }
 
 // sleep waits for d, or until ctx ends.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"sync"
 	"sync/atomic"
 )
 
@@ -10,8 +11,9 @@ type target struct {
 	sink Sink
 	dead *deadLetters
 
-	taken   atomic.Uint64 // datapoints, of this process
-	failing atomic.Bool   // the last write failed
+	retrying sync.Mutex    // held while dead letters are delivered again
+	taken    atomic.Uint64 // datapoints, of this process
+	failing  atomic.Bool   // the last write failed
 }
 
 func newTarget(s Sink, folder string) (*target, error) {

@@ -111,15 +111,15 @@ func (f *Flow) Accept(ctx context.Context, in sdk.Input, r sdk.Request) (Answer,
 	return Answer{Status: http.StatusNoContent}, nil
 }
 
-// store has what is fresh on disk and, if ack says so, in the sinks. Backfill
-// comes first: nothing relies on it, and to store it twice changes nothing, so
-// that it may stay when live data cannot be kept.
+// store has what is fresh on disk and, if ack says so, in the sinks. Live data comes
+// first: when backfill cannot be kept, a retry finds the live data stored and does
+// not store it again.
 func (f *Flow) store(ctx context.Context, s sdk.Submission, ack Ack) error {
-	filled, err := f.fill(s.Backfill)
+	fresh, delivered, err := f.keep(s.Batch)
 	if err != nil {
 		return f.Books.refuse(s, err)
 	}
-	fresh, delivered, err := f.keep(s.Batch)
+	filled, err := f.fill(s.Backfill)
 	if err != nil {
 		return f.Books.refuse(s, err)
 	}

@@ -137,6 +137,10 @@ func (l *Ledger) judge(b sdk.Batch, last []int64) (sdk.Batch, func(error) error)
 		}
 		e := l.table[d.Metric]
 		if e != nil {
+			if e.kept > believed {
+				l.absurd.Inc()
+				e.kept = 0
+			}
 			newest = max(newest, e.kept, e.claimed)
 			c.rely(e.by)
 		}

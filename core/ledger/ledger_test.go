@@ -389,7 +389,7 @@ func TestLargeRequestsAreChecked(t *testing.T) {
 			}
 		})
 		began := time.Now()
-		for i := range 200 { // 450 each, at once
+		for i := range 40 { // 450 each, at once: for 40 ms
 			all.Go(func() {
 				if fresh := accept(t, l, b[i*450:(i+1)*450]); len(fresh) != 0 {
 					t.Errorf("%d recorded datapoints are fresh", len(fresh))
@@ -399,6 +399,65 @@ func TestLargeRequestsAreChecked(t *testing.T) {
 		all.Wait()
 		if got := testutil.ToFloat64(l.unchecked); got != 0 {
 			t.Errorf("%v datapoints were judged without a store that is well, within %v", got, time.Since(began))
+		}
+	})
+}
+
+func TestNobodyWaitsLongForASlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		m.slow = 40 * time.Millisecond
+		var b sdk.Batch
+		for i := range 20_000 {
+			b = append(b, sdk.Datapoint{Metric: fmt.Sprint("m", i), Timestamp: now})
+		}
+		var all sync.WaitGroup
+		began := time.Now()
+		for i := range 40 {
+			all.Go(func() {
+				accept(t, l, b[i*450:(i+1)*450])
+				if took := time.Since(began); took > lookTimeout {
+					t.Errorf("a request of 450 metrics waited %v", took)
+				}
+			})
+		}
+		all.Go(func() {
+			accept(t, l, b)
+			if took := time.Since(began); took > 4*lookTimeout {
+				t.Errorf("a request of 20,000 metrics waited %v", took)
+			}
+		})
+		all.Wait()
+		if got := testutil.ToFloat64(l.unchecked); got == 0 {
+			t.Error("nobody was judged without the store")
+		}
+		time.Sleep(time.Minute) // of the test's own clock: the round trips end
+	})
+}
+
+// The clock may have been set back since.
+func TestAbsurdTimestampOfItsOwnCountsAsAbsent(t *testing.T) {
+	l, _ := newTestLedger()
+	l.Restore(points("a", now+86400))
+	if fresh := accept(t, l, points("a", now)); len(fresh) != 1 {
+		t.Error("what was accepted a day ahead makes a datapoint of today a duplicate")
+	}
+	if fresh := accept(t, l, points("a", now)); len(fresh) != 0 {
+		t.Error("and a duplicate fresh")
+	}
+}
+
+func TestEndDoesNotWaitForAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, m := newTestLedger()
+		m.slow = time.Hour
+		stop := running(l)
+		l.Beat("flux.listen")
+		time.Sleep(time.Minute) // of the test's own clock
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > lastBeat {
+			t.Errorf("ended after %v", took)
 		}
 	})
 }

@@ -7,8 +7,14 @@ import (
 	"time"
 )
 
-// breakTime is for how long the store is left alone after it did not answer.
-const breakTime = time.Second
+const (
+	// breakTime is for how long the store is left alone after it did not answer.
+	breakTime = time.Second
+
+	// moreTime is what a request has beyond lookTimeout for each pieceLimit of its
+	// metrics: a store that is well answers in less.
+	moreTime = 5 * time.Millisecond
+)
 
 var errBroken = errors.New("the ledger's store did not answer lately")
 
@@ -31,9 +37,10 @@ type lookup struct {
 	err     error
 }
 
-// last returns the newest recorded timestamp of each metric. When the store does
-// not answer a round trip within lookTimeout, it fails for all who wait, and
-// at once for those who ask soon after.
+// last returns the newest recorded timestamp of each metric, or an error after
+// lookTimeout, a little more for a large request. When the store does not answer a
+// round trip within lookTimeout, it fails for all who wait, and at once for those
+// who ask soon after.
 func (l *lookups) last(metrics []string) ([]int64, error) {
 	if len(metrics) > pieceLimit {
 		return l.long(metrics)
@@ -50,14 +57,24 @@ func (l *lookups) last(metrics []string) ([]int64, error) {
 		go l.run()
 	}
 	l.mu.Unlock()
-	<-own.done
-	return own.last, own.err
+	timer := time.NewTimer(lookTimeout)
+	defer timer.Stop()
+	select {
+	case <-own.done:
+		return own.last, own.err
+	case <-timer.C:
+		return nil, context.DeadlineExceeded // too many wait for their turn
+	}
 }
 
 // long asks for more metrics than fit into one round trip, without holding up
 // the others.
 func (l *lookups) long(metrics []string) (last []int64, err error) {
+	deadline := time.Now().Add(lookTimeout + time.Duration(len(metrics)/pieceLimit)*moreTime)
 	for len(metrics) > 0 {
+		if time.Now().After(deadline) {
+			return nil, context.DeadlineExceeded
+		}
 		l.mu.Lock()
 		broken := l.broken()
 		l.mu.Unlock()

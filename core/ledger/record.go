@@ -22,7 +22,7 @@ const (
 	recordLimit = 10_000
 
 	// lastBeat is how long the signs of life at the end may take.
-	lastBeat = 500 * time.Millisecond
+	lastBeat = 200 * time.Millisecond
 )
 
 // Record moves the store's entries forward to the newest datapoint of each
@@ -92,10 +92,10 @@ func (l *Ledger) Run(ctx context.Context) {
 	}
 	wait.Reset()
 	l.Beat(BeatWorker)
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-l.wake:
-			if l.beat(recordTimeout) == nil {
+			if l.beat(ctx, recordTimeout) == nil {
 				wait.Reset()
 				continue
 			}
@@ -103,16 +103,15 @@ func (l *Ledger) Run(ctx context.Context) {
 		case <-minute.C:
 			l.Beat(BeatWorker)
 		case <-ctx.Done():
-			_ = l.beat(lastBeat) // the next server gives its own
-			return
 		}
 	}
+	_ = l.beat(context.WithoutCancel(ctx), lastBeat) // the next server gives its own
 }
 
 // beat writes the signs of life that are due, within timeout. Those that fail stay
 // due.
-func (l *Ledger) beat(timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+func (l *Ledger) beat(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l.mu.Lock()
 	names := slices.Collect(maps.Keys(l.beats))
