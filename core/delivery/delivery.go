@@ -157,6 +157,7 @@ func (d *Delivery) charge() {
 			bytes += t.dead.size()
 		}
 	}
+	d.Live.letters.Store(bytes)
 	d.Live.log.Charge(bytes)
 }
 

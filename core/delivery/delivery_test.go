@@ -552,23 +552,53 @@ func TestAnotherRateHoldsAtOnce(t *testing.T) {
 	}, Sink{s, "carbon", true, 10})
 }
 
-func TestOptionalSinkDoesNotFillTheBudget(t *testing.T) {
-	refusing := &shelf{fault: always(sdk.Invalidf("%s", strings.Repeat("never ", 50_000)))}
+// withLetters opens a small delivery to two sinks, the second of which has more
+// dead letters than the budget has room.
+func withLetters(t *testing.T, required bool) *Delivery {
 	folder := t.TempDir()
+	letters, err := openDead(folder, "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 17 << 10 {
+		if err := letters.add(Letter{Journal: "live", Number: uint64(n), Reason: strings.Repeat("never ", 160)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := letters.close(); err != nil {
+		t.Fatal(err)
+	}
 	d, err := Open(Setup{Folder: folder, Budget: 16 << 20, Ledger: &book{}, Sinks: []Sink{
-		{&shelf{}, "good", true, 0}, {refusing, "optional", false, 0},
+		{&shelf{}, "first", true, 0}, {&shelf{}, "second", required, 0},
 	}}, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer running(t, d)()
-	for moved := d.Live.next(); d.targets[1].dead.size() < 17<<20; moved = d.Live.next() {
-		if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
+	t.Cleanup(running(t, d))
+	return d
+}
+
+func TestLettersOfAnOptionalSinkHoldNothingBack(t *testing.T) {
+	d := withLetters(t, false)
+	for range 40 {
+		if err := keep(t, d.Live, batch("a", maxBatch))(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		<-moved
 	}
-	if err := keep(t, d.Live, batch("b", 10))(t.Context()); err != nil {
-		t.Errorf("told %v", err)
+}
+
+func TestFullOfLettersNamesTheRemedy(t *testing.T) {
+	d := withLetters(t, true)
+	for {
+		kept, delivered := d.Live.Append(batch("a", maxBatch))
+		if err := kept(); err != nil {
+			if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "fluxgate dead retry") {
+				t.Errorf("told %v", err)
+			}
+			return
+		}
+		if err := delivered(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

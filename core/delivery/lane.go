@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -154,13 +155,23 @@ func (l *lane) bury(c *consignment, i int, reason error) error {
 	d := c.batch[i]
 	letter := Letter{
 		Journal: l.stream.name, Number: c.number(i),
-		Metric: d.Metric, Timestamp: d.Timestamp, Value: d.Value, Reason: reason.Error(), Time: time.Now().UTC(),
+		Metric: d.Metric, Timestamp: d.Timestamp, Value: d.Value, Reason: shortened(reason), Time: time.Now().UTC(),
 	}
 	if err := l.persist(c.ctx, func() error { return l.target.dead.add(letter) }); err != nil {
 		return err
 	}
 	c.dead++
 	return nil
+}
+
+// shortened returns the text of a reason, of which a sink may give any length.
+func shortened(reason error) string {
+	const most = 1 << 10 // bytes
+	text := reason.Error()
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return strings.ToValidUTF8(text, "\ufffd")
 }
 
 // A pace bounds the datapoints in a second. The zero pace has a burst of none.

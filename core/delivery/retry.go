@@ -63,7 +63,7 @@ func (t *target) again(ctx context.Context, letters []Letter) (delivered map[pla
 		case err == nil:
 			delivered[at] = true
 		case errors.Is(err, sdk.ErrInvalid):
-			l.Reason, l.Time = err.Error(), time.Now().UTC()
+			l.Reason, l.Time = shortened(err), time.Now().UTC()
 			refused[at] = l
 		default:
 			return delivered, refused, err

@@ -2,12 +2,14 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fluxgate/core/journal"
@@ -19,6 +21,8 @@ type Stream struct {
 	name  string
 	log   *journal.Log
 	lanes []*lane
+
+	letters atomic.Int64 // bytes of dead letters that count against the budget
 
 	mu    sync.Mutex
 	moved chan struct{} // closed when a cursor has moved on
@@ -64,9 +68,17 @@ func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.
 		if end, err = wait(); err == nil && !s.awaited() {
 			s.advanced()
 		}
-		return err
+		return s.explain(err)
 	}
 	return kept, func(ctx context.Context) error { return s.await(ctx, end) }
+}
+
+// explain adds the remedy where dead letters take the room.
+func (s *Stream) explain(err error) error {
+	if bytes := s.letters.Load(); bytes > 0 && errors.Is(err, journal.ErrFull) {
+		return fmt.Errorf("%w; dead letters take %d bytes of it: see fluxgate dead list, and fluxgate dead retry", err, bytes)
+	}
+	return err
 }
 
 // awaited reports whether there is a required sink. Without one all that is kept
