@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -51,6 +54,40 @@ func (s *redisServer) up(ctx context.Context) error {
 		return err
 	}
 	return s.await(ctx, "ready", func() error { return s.client.Ping(ctx).Err() })
+}
+
+// startLoading starts one that was killed so that it takes delay over each entry,
+// and returns when it answers that it loads.
+func (s *redisServer) startLoading(ctx context.Context, delay time.Duration) error {
+	soon := s.argv
+	defer func() { s.argv = soon }()
+	s.argv = append(slices.Clip(soon),
+		"--key-load-delay", strconv.FormatInt(delay.Microseconds(), 10), "--loading-process-events-interval-bytes", "1024")
+	if err := s.start(); err != nil {
+		return err
+	}
+	return s.await(ctx, "loading", func() error {
+		if !s.loads(ctx) {
+			return errors.New("it does not answer that it loads")
+		}
+		return nil
+	})
+}
+
+func (s *redisServer) loads(ctx context.Context) bool {
+	return redis.HasErrorPrefix(s.client.Ping(ctx).Err(), "LOADING")
+}
+
+// rewrite has all that Redis holds in one file, during whose loading it answers.
+func (s *redisServer) rewrite(ctx context.Context) error {
+	if err := s.do(ctx, "bgrewriteaof"); err != nil {
+		return err
+	}
+	_, err := until(ctx, patience, "Redis has rewritten its file", func() bool {
+		text, err := s.client.Info(ctx, "persistence").Result()
+		return err == nil && strings.Contains(text, "aof_rewrite_in_progress:0") && strings.Contains(text, "aof_rewrite_scheduled:0")
+	})
+	return err
 }
 
 // do gives Redis a command.

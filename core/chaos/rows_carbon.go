@@ -19,7 +19,7 @@ func carbonRows() []row {
 		{"F8", "the same, and senders ask for delivery", "no 2xx until it has read", underLoad(asked, nothingDelivered)},
 		{"F8", "a real Carbon is stopped", "what it missed is in its files once it goes on", underLoad(plan{sinks: []string{cache}}, carbonStops, tellTimes)},
 		{"F9", "Carbon resets after n bytes", "the whole batch again, with equal values", underLoad(two, carbonResets)},
-		{"F10", "Carbon reads 64 kbit/s", "senders do not notice", underLoad(two, inMood(drips, 15*time.Second, 3*time.Second), tellTimes)},
+		{"F10", "Carbon reads 64 kbit/s", "senders do not notice", underLoad(two, inMood(drips, 15*time.Second, 2*time.Second), tellTimes)},
 		{"F10", "Carbon closes at once", "nothing is counted as delivered", underLoad(two, inMood(closes, 10*time.Second, 2*time.Second), tellTimes)},
 		{"F12", "packets to Carbon are dropped", "it goes on when they pass again, and nothing piles up", underLoad(two, carbonVanishes, tellTimes)},
 	}
@@ -94,7 +94,7 @@ func carbonNeverReads(s *site) error {
 		return err
 	}
 	before := s.gauge(s.ctx, "fluxgate_datapoints_taken_total", `sink="carbon"`)
-	if err := s.run.wait(s.span(15*time.Second, 3*time.Second)); err != nil {
+	if err := s.run.wait(s.span(15*time.Second, 2*time.Second)); err != nil {
 		return err
 	}
 	if now := s.gauge(s.ctx, "fluxgate_datapoints_taken_total", `sink="carbon"`); now != before {
@@ -133,7 +133,7 @@ func carbonStops(s *site) error {
 	if err := s.real.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	if err := s.run.wait(s.span(15*time.Second, 3*time.Second)); err != nil {
+	if err := s.run.wait(s.span(15*time.Second, 2*time.Second)); err != nil {
 		return err
 	}
 	return s.real.signal(syscall.SIGCONT)
@@ -169,7 +169,7 @@ func carbonVanishes(s *site) error {
 	if err := s.fakes[pickles].be(blackHole); err != nil {
 		return err
 	}
-	if err := s.run.wait(s.span(15*time.Second, 3*time.Second)); err != nil {
+	if err := s.run.wait(s.span(15*time.Second, 2*time.Second)); err != nil {
 		return err
 	}
 	s.Runs++

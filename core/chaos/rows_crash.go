@@ -14,6 +14,7 @@ func crashRows() []row {
 		{"F1", "kill -9 with 1 GiB waiting", "ready again within 2 s", killedWithMuchWaiting},
 		{"F22", "kill -9, and what it leaves", "no plugin is left after 1 s, its sockets are swept by the next start", orphans},
 		{"F23", "SIGTERM under load", "it leaves with 0 within 10 s", terminated},
+		{"F23", "SIGTERM while a sink, Redis and a sender hang, and others wait for the sink", "it leaves with 0 within 10 s, and all who wait are answered", terminatedWaiting},
 		{"F24", "SIGHUP under load", "no request fails; a bad configuration keeps the old one", reloaded},
 	}
 }
@@ -155,36 +156,6 @@ func (s *site) killAndLook() (left time.Duration, err error) {
 		return 0, fmt.Errorf("after the next start there are %d folders for sockets, want 1: %w", len(folders), err)
 	}
 	return left, s.progress(100)
-}
-
-func terminated(r *run) error {
-	s, err := r.site(plan{sinks: []string{pickles, lines}, redis: true})
-	if err != nil {
-		return err
-	}
-	var longest time.Duration
-	for range r.count(200, 5) {
-		if err := r.wait(r.between(10*time.Millisecond, 300*time.Millisecond)); err != nil {
-			return err
-		}
-		took, err := s.stop()
-		if err != nil {
-			return err
-		}
-		longest = max(longest, took)
-		r.Runs++
-		if _, err := s.begin(r.ctx); err != nil {
-			return err
-		}
-	}
-	s.note("left after at most %.2f s", longest.Seconds())
-	if longest > stopLimit {
-		s.breaks("it left after %v", longest)
-	}
-	if err := s.progress(500); err != nil {
-		return err
-	}
-	return s.settle()
 }
 
 var reloaded = underLoad(plan{sinks: []string{pickles, lines}, redis: true}, func(s *site) error {

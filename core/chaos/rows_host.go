@@ -99,7 +99,7 @@ func manyConnections(s *site) error {
 	}
 	s.Runs = len(conns)
 	const head = "POST /flux/metric_data_post HTTP/1.1\r\nHost: chaos\r\nContent-Length: 100000\r\n\r\n"
-	for end := time.Now().Add(s.span(20*time.Second, 4*time.Second)); time.Now().Before(end); {
+	for end := time.Now().Add(s.span(20*time.Second, 3*time.Second)); time.Now().Before(end); {
 		for i, c := range conns[idle:] {
 			sent := head[:min(len(head), 1+i%len(head))]
 			_, _ = c.Write([]byte(sent[len(sent)-1:])) // it may have been hung up on

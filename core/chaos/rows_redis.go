@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -13,7 +15,7 @@ func redisRows() []row {
 	with := plan{redis: true}
 	return []row{
 		{"F14", "Redis is down at start, later, and flaps", "requests are taken all the same; its entries are caught up with", redisDown},
-		{"F15", "Redis is full, read-only, without replicas, or forbids", "as F14", underLoad(with, redisRefuses, addedAtMost(added), tellTimes)},
+		{"F15", "Redis is full, read-only, without replicas, forbids, or loads", "as F14", underLoad(with, redisRefuses, addedAtMost(added), tellTimes)},
 		{"F16", "Redis hangs, or is slow", "a request takes at most 50 ms longer", underLoad(with, redisHangs, addedAtMost(added), tellTimes)},
 		{"F17", "Redis is flushed", "duplicates perhaps, no loss", underLoad(with, redisFlushed, tellTimes)},
 		{"F25", "entries of the year 2100 in Redis", "they count as absent, and are replaced", redisAhead},
@@ -77,7 +79,62 @@ func redisRefuses(s *site) error {
 			return fmt.Errorf("%v: %w", fault.undo, err)
 		}
 	}
-	return nil
+	return redisLoads(s)
+}
+
+// redisLoads kills Redis and has it take long over loading what it has, which
+// another few thousand entries see to.
+func redisLoads(s *site) error {
+	s.Runs++
+	fill := s.store.client.Pipeline()
+	for i := range 6000 {
+		fill.Set(s.ctx, fmt.Sprint("filler", i), strings.Repeat("x", 100), 0)
+	}
+	if _, err := fill.Exec(s.ctx); err != nil {
+		return err
+	}
+	if err := s.store.rewrite(s.ctx); err != nil {
+		return err
+	}
+	s.store.kill()
+	if err := s.store.startLoading(s.ctx, time.Millisecond); err != nil {
+		return err
+	}
+	if err := s.run.wait(s.span(4*time.Second, time.Second)); err != nil {
+		return err
+	}
+	if !s.store.loads(s.ctx) {
+		return errors.New("redis has loaded too early for the row")
+	}
+	if err := s.store.do(s.ctx, "config", "set", "key-load-delay", "0"); err != nil {
+		return err
+	}
+	if err := s.store.await(s.ctx, "ready", func() error { return s.store.client.Ping(s.ctx).Err() }); err != nil {
+		return err
+	}
+	return s.recordsAgain()
+}
+
+// recordsAgain measures how long it takes until entries move on.
+func (s *site) recordsAgain() error {
+	newest := func() (at int64, err error) {
+		found, err := s.store.recorded(s.ctx, s.load.prefix+".")
+		for _, one := range found {
+			at = max(at, one)
+		}
+		return at, err
+	}
+	before, err := newest()
+	if err != nil {
+		return err
+	}
+	took, err := until(s.ctx, 10*time.Second, "entries move on", func() bool {
+		_ = s.run.wait(50 * time.Millisecond) // Redis is not to be kept busy by this; until sees why it ended
+		now, err := newest()
+		return err == nil && now > before
+	})
+	s.note("recorded again %.1f s after Redis was ready", took.Seconds())
+	return err
 }
 
 func redisHangs(s *site) error {
