@@ -62,9 +62,13 @@ func (s *site) settleSinks(books diskBooks) error {
 			s.breaks("%s: %s", name, b)
 		}
 		if len(books.Logs) > 0 {
+			took := len(held) + s.others
+			if name == files || name == cache { // it has one of those that it took twice, after they were sent again
+				took += attempted - len(acknowledged) - len(indeterminate)
+			}
 			s.Broken = append(s.Broken, books.agree(count{
 				sink: name, acknowledged: len(acknowledged), attempted: attempted + len(s.dead) + s.others,
-				held: len(held) + s.others, dead: len(s.dead),
+				held: took, dead: len(s.dead),
 			})...)
 		}
 		one.Acknowledged, one.Indeterminate = 0, 0 // they are the same for each sink

@@ -602,3 +602,22 @@ func TestFullOfLettersNamesTheRemedy(t *testing.T) {
 		}
 	}
 }
+
+// A ledger that is back within the last moments is told.
+func TestEndTriesTheLedgerAtOnce(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := &book{fault: errors.New("redis is down")}
+		d := open(t, folder, l, Sink{&shelf{}, "carbon", true, 0})
+		stop := running(t, d)
+		if err := keep(t, d.Live, batch("a", 3))(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock: the next attempt is seconds away
+		l.set(nil)
+		stop()
+		if got := len(l.held()); got != 3 {
+			t.Errorf("%d of 3 datapoints are recorded in the end", got)
+		}
+	})
+}

@@ -2,8 +2,8 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"iter"
+	"log/slog"
 	"time"
 
 	"fluxgate/core/journal"
@@ -79,11 +79,10 @@ func (r *recorder) run(ctx context.Context) {
 		moved := r.stream.next()
 		until := r.stream.slowest()
 		if r.reader.Saved().Number < until.Number {
-			if err := r.record(ending, until); ending.Err() != nil {
+			if r.record(ctx, ending, until); ending.Err() != nil {
 				return
-			} else if err == nil {
-				sleep(ctx, recordPause)
 			}
+			sleep(ctx, recordPause)
 			continue
 		}
 		select {
@@ -94,19 +93,26 @@ func (r *recorder) run(ctx context.Context) {
 	}
 }
 
-// record gives the ledger the next datapoints before until, once it takes them.
-func (r *recorder) record(ctx context.Context, until journal.Position) error {
-	found, err := r.reader.Next(ctx, journal.Limit{Bytes: 4 * maxBytes, Count: recordLimit, Until: until})
+// record gives the ledger the next datapoints before until, once it takes them or
+// until ending ends. From the end of ctx on it tries without long waits.
+func (r *recorder) record(ctx, ending context.Context, until journal.Position) {
+	found, err := r.reader.Next(ending, journal.Limit{Bytes: 4 * maxBytes, Count: recordLimit, Until: until})
 	if err != nil {
-		sleep(ctx, time.Second)
-		return err
+		sleep(ending, time.Second)
+		return
 	}
 	b, _ := r.stream.decode(found)
 	wait := newBackoff()
-	for err := r.ledger.Record(ctx, b); err != nil; err = r.ledger.Record(ctx, b) {
-		if sleep(ctx, wait.NextBackOff()); ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
+	for r.ledger.Record(ending, b) != nil {
+		sleep(ctx, wait.NextBackOff())
+		if ctx.Err() != nil {
+			sleep(ending, recordPause)
+		}
+		if ending.Err() != nil {
+			return
 		}
 	}
-	return r.reader.Save(len(b), 0)
+	if err := r.reader.Save(len(b), 0); err != nil {
+		slog.Error("a cursor cannot be saved", "journal", r.stream.name, "err", err)
+	}
 }
