@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -39,6 +40,7 @@ type options struct {
 	settings
 	rows        string
 	table, json string
+	with        string // JSON of an earlier run
 }
 
 func parse(args []string) (o options, err error) {
@@ -50,6 +52,7 @@ func parse(args []string) (o options, err error) {
 	flags.StringVar(&o.bin, "bin", "bin", "folder of fluxgate and its plugins")
 	flags.StringVar(&o.table, "table", "", "file for the table")
 	flags.StringVar(&o.json, "json", "", "file for the results as JSON")
+	flags.StringVar(&o.with, "with", "", "results of an earlier run, as JSON, for the rows that are not run now")
 	flags.BoolVar(&o.keep, "keep", false, "leave the folders of the rows, with configurations, data and logs")
 	flags.Func("env", "NAME=VALUE for fluxgate; may be given again", func(pair string) error {
 		o.env = append(o.env, pair)
@@ -111,22 +114,60 @@ func chaos(ctx context.Context, args []string) (code int, err error) {
 		}
 	}
 	fmt.Printf("chaos: %s, in %.0f s\n", tally(results), time.Since(start).Seconds())
-	return code, o.write(chosen, results)
+	return code, o.write(results)
 }
 
 // write keeps the results where the flags say.
-func (o options) write(chosen []row, results []result) error {
+func (o options) write(results []result) error {
+	results, err := o.completed(results)
+	if err != nil {
+		return err
+	}
 	if o.table != "" {
-		if err := os.WriteFile(o.table, []byte(table(o.settings, chosen, results)), 0o644); err != nil {
+		if err := os.WriteFile(o.table, []byte(table(o.settings, results)), 0o644); err != nil {
 			return err
 		}
 	}
 	if o.json == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(map[string]any{"seed": o.seed, "results": results}, "", "  ")
+	text, err := json.MarshalIndent(kept{o.seed, results}, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(o.json, append(text, '\n'), 0o644)
+}
+
+// kept is the results of a run as JSON.
+type kept struct {
+	Seed    uint64   `json:"seed"`
+	Results []result `json:"results"`
+}
+
+// completed returns results with those of an earlier run, in the order of the
+// matrix.
+func (o options) completed(results []result) ([]result, error) {
+	if o.with == "" {
+		return results, nil
+	}
+	text, err := os.ReadFile(o.with)
+	if err != nil {
+		return nil, err
+	}
+	var earlier kept
+	if err := json.Unmarshal(text, &earlier); err != nil {
+		return nil, fmt.Errorf("-with %s: %w", o.with, err)
+	}
+	var all []result
+	for _, r := range rows() {
+		same := func(other result) bool { return other.Row == r.name && other.Fault == r.fault }
+		if i := slices.IndexFunc(results, same); i >= 0 {
+			all = append(all, results[i])
+		} else if i := slices.IndexFunc(earlier.Results, same); i >= 0 {
+			one := earlier.Results[i]
+			one.Seed = cmp.Or(one.Seed, earlier.Seed)
+			all = append(all, one)
+		}
+	}
+	return all, nil
 }

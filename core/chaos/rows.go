@@ -48,6 +48,7 @@ type result struct {
 	settlement
 	Row    string        `json:"row"`
 	Fault  string        `json:"fault"`
+	Seed   uint64        `json:"seed"`
 	Runs   int           `json:"runs"` // how often the fault was injected
 	Broken []string      `json:"broken,omitempty"`
 	Notes  []string      `json:"notes,omitempty"`
@@ -115,7 +116,7 @@ func (r row) do(ctx context.Context, s settings) result {
 
 func (r row) once(ctx context.Context, s settings) result {
 	start := time.Now()
-	out := &result{Row: r.name, Fault: r.fault}
+	out := &result{Row: r.name, Fault: r.fault, Seed: s.seed}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(r.name)) // never fails
 	dir, err := os.MkdirTemp("", "chaos-")

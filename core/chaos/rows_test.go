@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -151,15 +152,14 @@ func TestOneScheduleForASeed(t *testing.T) {
 }
 
 func TestTableTellsEveryRow(t *testing.T) {
-	all := rows()[:3]
 	results := []result{
-		{Row: "F1", Fault: "kill", Runs: 5, settlement: settlement{Acknowledged: 10, Duplicated: 2}, Notes: []string{"ready | soon"}},
+		{Row: "F1", Fault: "kill", Seed: 42, Runs: 5, settlement: settlement{Acknowledged: 10, Duplicated: 2}, Notes: []string{"ready | soon"}},
 		{Row: "F1", Fault: "much waiting", Broken: []string{"1 lost"}, settlement: settlement{Acknowledged: 10, Lost: 1}},
 		{Row: "F2", Fault: "steps", NotRun: "no tests"},
 	}
-	page := table(settings{seed: 42, scale: 0.5}, all, results)
+	page := table(settings{scale: 0.5}, results)
 	for _, want := range []string{
-		"1 kept, 1 broken, 1 not run", "Seed 42, scale 0.5", "| kept | 5 | 10 | 0 | 0 | 2 | 0 | 0 |", `ready \| soon`,
+		"1 kept, 1 broken, 1 not run", "Scale 0.5", "| 42 | ready", "| kept | 5 | 10 | 0 | 0 | 2 | 0 | 0 |", `ready \| soon`,
 		"| BROKEN | 0 | 10 | 1 |", "1 lost |", "| not run | 0 | | | | | | | 0.0 |", "no tests |",
 	} {
 		if !strings.Contains(page, want) {
@@ -167,8 +167,42 @@ func TestTableTellsEveryRow(t *testing.T) {
 		}
 	}
 	for _, line := range strings.Split(page, "\n") {
-		if strings.HasPrefix(line, "| F") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 14 {
+		if strings.HasPrefix(line, "| F") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 15 {
 			t.Errorf("a line with %d bars: %s", strings.Count(line, "|"), line)
+		}
+	}
+}
+
+// The results of an earlier run stand where there is none of this one.
+func TestResultsOfAnEarlierRun(t *testing.T) {
+	all := rows()
+	result1 := func(r row, runs int) result { return result{Row: r.name, Fault: r.fault, Runs: runs} }
+	file := filepath.Join(t.TempDir(), "earlier.json")
+	earlier := options{json: file, settings: settings{seed: 7}}
+	if err := earlier.write([]result{result1(all[0], 1), result1(all[2], 1)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := options{with: file}.completed([]result{result1(all[2], 2), result1(all[1], 2)})
+	want := []result{result1(all[0], 1), result1(all[1], 2), result1(all[2], 2)}
+	want[0].Seed = 7
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// In a subset a row is tried once more, unless datapoints are lost or made up.
+func TestSubsetTriesAgain(t *testing.T) {
+	for _, tt := range []struct{ lost, tries int }{{0, 2}, {1, 1}} {
+		tries := 0
+		r := row{name: "F1", fault: "late", try: func(r *run) error {
+			tries++
+			r.Lost = tt.lost
+			r.breaks("%d", tries)
+			return nil
+		}}
+		out := r.do(t.Context(), settings{quick: true})
+		if tries != tt.tries || out.verdict() != "BROKEN" {
+			t.Errorf("with %d lost it was tried %d times, and is %s", tt.lost, tries, out.verdict())
 		}
 	}
 }

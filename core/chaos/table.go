@@ -38,7 +38,7 @@ func tally(results []result) string {
 }
 
 // table is the results as a page.
-func table(s settings, rows []row, results []result) string {
+func table(s settings, results []result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# What was broken, and what came of it
 
@@ -46,12 +46,16 @@ This page is written by `+"`make chaos`"+`. Each row breaks one thing around a r
 ways: what the senders were answered, what the journal on the disk says, and what the sinks hold. Lost is what was acknowledged and is
 in no sink; phantom is what a sink holds and nobody sent; indeterminate is what was sent and never acknowledged.
 
-%s. Seed %d, scale %v. %s.
+%s. Scale %v. %s.
 
-| | fault | promised | verdict | runs | acknowledged | lost | phantom | duplicated | reordered | indeterminate | seconds | |
-|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|
-`, tally(results), s.seed, s.scale, machine())
-	for i, r := range results {
+| | fault | promised | verdict | runs | acknowledged | lost | phantom | duplicated | reordered | indeterminate | seconds | seed | |
+|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
+`, tally(results), s.scale, machine())
+	promised := make(map[string]string)
+	for _, r := range rows() {
+		promised[r.name+r.fault] = r.promise
+	}
+	for _, r := range results {
 		numbers := "| | | | |"
 		if r.Acknowledged > 0 {
 			numbers = fmt.Sprintf("%d | %d | %d | %d | %d | %d", r.Acknowledged, r.Lost, r.Phantom, r.Duplicated, r.Reordered, r.Indeterminate)
@@ -60,8 +64,8 @@ in no sink; phantom is what a sink holds and nobody sent; indeterminate is what 
 		if r.NotRun != "" {
 			remarks = r.NotRun
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %s | %.1f | %s |\n",
-			r.Row, r.Fault, rows[i].promise, r.verdict(), r.Runs, numbers, r.Took.Seconds(), cell(remarks))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %s | %.1f | %d | %s |\n",
+			r.Row, r.Fault, promised[r.Row+r.Fault], r.verdict(), r.Runs, numbers, r.Took.Seconds(), r.Seed, cell(remarks))
 	}
 	b.WriteString("\nNot tried here: F11 (Carbon is killed after it acknowledged), F13 (DNS) and F30 (backfill).\n")
 	return b.String()
