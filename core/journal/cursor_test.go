@@ -118,8 +118,9 @@ func TestAnOvertakenSyncFreesNothingThatAPowerLossBringsBack(t *testing.T) {
 	}
 	l.lock()
 	r.saved, r.durable = generation, s.at
-	l.reclaim()
 	l.unlock()
+	l.reclaim()
+	l.report(l.sweep())
 	d.durable = maps.Clone(d.names) // the names are durable, the rest only where it was synced
 	d.losePower()
 	l, reports := onDisk(t, d)

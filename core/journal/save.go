@@ -75,10 +75,11 @@ func (r *Reader) sync() error {
 }
 
 // saveCursors makes durable the cursors that have moved, and keeps no one waiting
-// meanwhile.
-func (l *Log) saveCursors() {
+// meanwhile. Those that it cannot save are tried again with the next call.
+func (l *Log) saveCursors() error {
 	l.lock()
 	defer l.unlock()
+	var errs []error
 	for _, r := range slices.Collect(maps.Values(l.readers)) {
 		if r.generation == r.saved || l.readers[r.name] != r {
 			continue
@@ -91,11 +92,12 @@ func (l *Log) saveCursors() {
 		l.mu.Lock()
 		switch {
 		case err != nil && l.readers[r.name] == r:
-			l.tell(fmt.Errorf("the cursor of %s cannot be saved, it is tried again: %w", r.name, err))
+			errs = append(errs, fmt.Errorf("the cursor of %s cannot be saved, it is tried again: %w", r.name, err))
 		case err == nil && r.saved < generation:
 			r.saved, r.durable = generation, s.at
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // saveAll makes all cursors durable, with the end of the log. The caller holds mu.
