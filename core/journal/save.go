@@ -10,8 +10,8 @@ import (
 )
 
 // Save moves the cursor behind all that Next has returned, of which so many
-// datapoints were delivered and so many are dead letters. It survives a kill at
-// once, and a power loss about a second later. An error wraps
+// datapoints were delivered and so many are dead letters. The rest of them, which
+// the caller could not make use of, counts as damaged. It survives a kill at once, and a power loss about a second later. An error wraps
 // [sdk.ErrUnavailable] and says that the disk does not have it yet: it counts all
 // the same, is written with the next Save or about a second later, and must not be
 // repeated.
@@ -22,9 +22,11 @@ func (r *Reader) Save(delivered, dead int) error {
 	l := r.log
 	l.lock()
 	left := r.state.at.Segment
-	r.held = 0
+	counted := uint64(delivered) + uint64(dead)
 	r.state.delivered += uint64(delivered)
 	r.state.dead += uint64(dead)
+	r.state.damaged += max(r.held, counted) - counted
+	r.held = 0
 	r.settle()
 	freed := r.state.at.Segment != left
 	err := r.write()
