@@ -64,6 +64,7 @@ type cursor struct {
 	slot       int    // that is written to next
 	newest     state  // of all that was written
 	generation uint64 // of newest
+	synced     bool   // newest is durable
 	closed     bool
 }
 
@@ -86,14 +87,14 @@ func (c *cursor) write(s state, generation uint64, sync bool) error {
 	if _, err := c.file.WriteAt(s.slot(generation), int64(c.slot)*slotStep); err != nil {
 		return err
 	}
-	c.newest, c.generation = s, generation
+	c.newest, c.generation, c.synced = s, generation, false
 	if !sync {
 		return nil
 	}
 	if err := c.file.Sync(); err != nil {
 		return err
 	}
-	c.slot = 1 - c.slot
+	c.slot, c.synced = 1-c.slot, true
 	return nil
 }
 
@@ -146,8 +147,9 @@ func (l *Log) makeCursor(name string, s state) (*cursor, error) {
 	return c, nil
 }
 
-// openCursor opens the file of a reader and makes its newer slot durable. With no
-// good slot it returns a cursor and an error that is errNoSlot.
+// openCursor opens the file of a reader and makes its newer slot durable, if the
+// disk lets it. With no good slot it returns a cursor and an error that is
+// errNoSlot.
 func openCursor(f Files, name string) (*cursor, state, error) {
 	file, err := f.Open(name + cursorSuffix)
 	if err != nil {

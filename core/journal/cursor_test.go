@@ -148,3 +148,31 @@ func TestAWriteToAClosedCursorDoesNothing(t *testing.T) {
 		t.Errorf("closed twice: %v", err)
 	}
 }
+
+// TestACursorThatWasNotSyncedFreesNothing opens a log after a kill, on a disk that
+// does not sync.
+func TestACursorThatWasNotSyncedFreesNothing(t *testing.T) {
+	d := newDisk()
+	l, _ := onDisk(t, d)
+	r := reader(t, l, "carbon", false)
+	for range 3 {
+		add(t, l, filler("x", 1000))
+	}
+	drain(t, r)
+	d.kill()
+	d.fails = func(call, name string) error {
+		if call == "sync" && name == "carbon"+cursorSuffix {
+			return errDisk
+		}
+		return nil
+	}
+	l, _ = onDisk(t, d)
+	if l.reclaim(); len(l.segments) != 3 {
+		t.Errorf("%d segments are left, and the cursor on disk is nowhere", len(l.segments))
+	}
+	d.fails = nil
+	l.tidy()
+	if at, good := durableAt(d, "carbon"); at != 3 || !good || len(l.segments) != 1 {
+		t.Errorf("%d segments are left, and the cursor on disk is at %d", len(l.segments), at)
+	}
+}

@@ -46,7 +46,10 @@ func (l *Log) loadCursor(name string) error {
 	if c == nil {
 		return err
 	}
-	r := &Reader{log: l, name: name, cursor: c, state: s, generation: c.generation, durable: s.at}
+	r := &Reader{log: l, name: name, cursor: c, state: s, generation: c.generation}
+	if c.synced {
+		r.durable = s.at
+	}
 	if err != nil {
 		l.tell(fmt.Errorf("the cursor of %s is damaged: it begins again with the oldest record", name))
 		r.state.at.Offset = -1
