@@ -16,7 +16,7 @@ type Books struct {
 	Delivered uint64
 	Dead      uint64 // dead letters
 	Expired   uint64 // an optional reader was moved past them for want of room
-	Damaged   uint64 // they could not be read any more
+	Damaged   uint64 // they could not be read any more, or made no sense to the reader
 	Waiting   uint64 // behind the cursor
 
 	Oldest time.Time // of the record at the cursor, to the millisecond; zero: nothing waits

@@ -20,13 +20,13 @@ func (l *Log) used() int64 {
 	return bytes
 }
 
-// passed returns how many segments, the oldest first, are of no use to any reader
-// that counts. The newest one is not among them. The caller holds mu.
-func (l *Log) passed(counts func(*Reader) bool) int {
+// passed returns how many segments, the oldest first, no reader keeps. The newest
+// one is not among them. The caller holds mu.
+func (l *Log) passed(keeps func(r *Reader, next uint64) bool) int {
 	n := 0
 	for ; n < len(l.segments)-1; n++ {
 		for _, r := range l.readers {
-			if counts(r) && r.hold().Number < l.segments[n+1].start {
+			if keeps(r, l.segments[n+1].start) {
 				return n
 			}
 		}
@@ -34,21 +34,28 @@ func (l *Log) passed(counts func(*Reader) bool) int {
 	return n
 }
 
-func everyone(*Reader) bool   { return true }
-func required(r *Reader) bool { return !r.state.optional }
+// These say whether a reader keeps the segments before the one that starts at
+// next: because it reads them, because it must not be moved on, or also because
+// the cursor on disk is not past them yet. The caller holds mu.
+func reads(r *Reader, next uint64) bool    { return r.hold().Number < next }
+func requires(r *Reader, next uint64) bool { return !r.state.optional && reads(r, next) }
+func unsaved(r *Reader, next uint64) bool {
+	return reads(r, next) || r.durable.Number < next && r.state.at.Number >= next
+}
 
 // room makes room for so many bytes in new segments: it removes segments that
 // every reader is past, and then moves optional readers on, or returns [ErrFull]
-// and changes nothing. The caller holds mu.
+// and changes nothing. The caller is the commit under way and holds making, and mu,
+// which is free while the disk is at work.
 func (l *Log) room(bytes int64) error {
-	used := l.used()
-	for _, s := range append(l.segments[:l.passed(required):l.passed(required)], l.doomed...) {
-		used -= s.size
-	}
-	if used+bytes > l.Budget {
-		return l.full(bytes)
-	}
 	for l.used()+bytes > l.Budget {
+		used := l.used()
+		for _, s := range slices.Concat(l.segments[:l.passed(requires)], l.doomed) {
+			used -= s.size
+		}
+		if used+bytes > l.Budget {
+			return l.full(bytes)
+		}
 		if err := l.shed(); err != nil {
 			return fmt.Errorf("%w: a segment that nobody needs cannot be removed: %w", sdk.ErrUnavailable, err)
 		}
@@ -70,77 +77,81 @@ func (l *Log) full(bytes int64) error {
 func (l *Log) slowest() string {
 	name, at := "dead letters, or nobody,", l.end
 	for _, r := range l.readers {
-		if required(r) && r.hold().Before(at) {
+		if !r.state.optional && r.hold().Before(at) {
 			name, at = r.name, r.hold()
 		}
 	}
 	return name
 }
 
-// shed frees one segment, moving optional readers on if it must. The caller holds
-// mu.
+// shed frees at least one segment, moving optional readers on if it must, or
+// returns an error; or neither, if a reader was just then saved past the segment.
+// The caller holds mu, which is free while the disk is at work.
 func (l *Log) shed() error {
-	if n := len(l.doomed); n > 0 {
-		l.sweep()
-		if len(l.doomed) < n {
-			return nil
-		}
+	before := len(l.segments) + len(l.doomed)
+	err := l.freeOutside()
+	if len(l.segments)+len(l.doomed) < before {
+		return nil
 	}
-	if len(l.segments) < 2 || l.passed(required) == 0 {
-		return l.full(l.Segment)
+	if l.passed(requires) == 0 {
+		return err
 	}
 	next := l.segments[1].first()
 	for _, r := range l.readers {
 		r.leave(next)
 	}
-	return l.removeOldest()
-}
-
-// removeOldest removes the oldest segment, once the cursors that are past it are
-// on disk. The caller holds mu.
-func (l *Log) removeOldest() error {
-	next := l.segments[1].start
-	for _, r := range l.readers {
-		if r.durable.Number < next && r.state.at.Number >= next {
-			if err := r.sync(); err != nil {
-				return err
-			}
-		}
+	err = l.freeOutside()
+	if len(l.segments)+len(l.doomed) < before {
+		return nil
 	}
-	oldest := l.segments[0]
-	l.segments = slices.Clone(l.segments[1:])
-	return l.doom(oldest)
+	return err
 }
 
-// reclaim removes the segments that every reader is past. The caller holds mu.
+// freeOutside frees what nobody needs while mu is free. The caller holds mu.
+func (l *Log) freeOutside() error {
+	l.unlock()
+	defer l.lock()
+	return l.free()
+}
+
+// free makes the cursors durable and removes the segments that every reader is
+// past, keeping no one waiting meanwhile.
+func (l *Log) free() error {
+	err := l.saveCursors()
+	l.reclaim()
+	return errors.Join(err, l.sweep())
+}
+
+// reclaim dooms the segments that every reader is past, with its cursor on disk.
 func (l *Log) reclaim() {
-	l.sweep()
-	for l.passed(everyone) > 0 {
-		if err := l.removeOldest(); err != nil {
-			l.tell(fmt.Errorf("a segment that nobody needs cannot be removed: %w", err))
-			return
-		}
+	l.lock()
+	defer l.unlock()
+	n := l.passed(unsaved)
+	if n == 0 {
+		return
 	}
+	l.doomed = append(l.doomed, l.segments[:n]...)
+	l.segments = slices.Clone(l.segments[n:])
 }
 
-// doom removes the file of a segment that is no part of the log. What cannot be
-// removed counts against the budget and is tried again. The caller holds mu.
-func (l *Log) doom(s *segment) error {
-	err := l.remove(s.name())
-	if err != nil {
-		l.doomed = append(l.doomed, s)
-		return err
-	}
-	return l.remove(numbered(s.segment, summarySuffix))
-}
-
-// sweep tries once more to remove what is doomed. The caller holds mu.
-func (l *Log) sweep() {
-	doomed := l.doomed
-	l.doomed = nil
+// sweep removes the files of the segments that are doomed, which count against the
+// budget until then. What cannot be removed is tried again with the next sweep.
+func (l *Log) sweep() error {
+	l.lock()
+	doomed := slices.Clone(l.doomed)
+	l.unlock()
+	var errs []error
 	for _, s := range doomed {
-		l.tell(l.doom(s))
+		if err := l.remove(s.name()); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		l.lock()
+		l.doomed = slices.DeleteFunc(l.doomed, func(d *segment) bool { return d == s })
+		l.unlock()
+		errs = append(errs, l.remove(numbered(s.segment, summarySuffix)))
 	}
+	return errors.Join(errs...)
 }
 
 // remove removes a file that may be missing.

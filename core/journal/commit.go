@@ -124,15 +124,16 @@ func (l *Log) keep(d *draft) {
 // segment that follows it there. The others are removed.
 func (l *Log) abandon(d *draft) {
 	l.lock()
-	defer l.unlock()
 	l.seal(l.end.Offset)
 	l.spare = l.spare[d.fresh:]
 	for _, p := range slices.Backward(d.parts) { // so that what a crash leaves of them is their beginning
 		if p.fresh {
 			l.tell(p.segment.file.Close())
-			l.tell(l.doom(p.segment))
+			l.doomed = append(l.doomed, p.segment)
 		}
 	}
+	l.unlock()
+	l.report(l.sweep())
 	wake(l.untidy)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math"
 	"sync"
 )
 
@@ -63,31 +62,39 @@ type cursor struct {
 	mu         sync.Mutex
 	file       File
 	slot       int    // that is written to next
-	generation uint64 // the newest that was written
+	newest     state  // of all that was written
+	generation uint64 // of newest
+	synced     bool   // newest is durable
+	closed     bool
 }
 
 // errNoSlot says that neither slot of a cursor is good.
 var errNoSlot = errors.New("no good slot")
 
-// write writes s, unless something newer was written, and syncs it. After a sync
-// the other slot is the next.
+// write writes s, or what is newer where that was written already. With sync it
+// makes that durable, by writing it once more, since a sync that failed before may
+// have lost it. After a sync the other slot is the next.
 func (c *cursor) write(s state, generation uint64, sync bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if generation < c.generation {
+	stale := generation < c.generation
+	if c.closed || stale && !sync {
 		return nil
+	}
+	if stale {
+		s, generation = c.newest, c.generation
 	}
 	if _, err := c.file.WriteAt(s.slot(generation), int64(c.slot)*slotStep); err != nil {
 		return err
 	}
-	c.generation = generation
+	c.newest, c.generation, c.synced = s, generation, false
 	if !sync {
 		return nil
 	}
 	if err := c.file.Sync(); err != nil {
 		return err
 	}
-	c.slot = 1 - c.slot
+	c.slot, c.synced = 1-c.slot, true
 	return nil
 }
 
@@ -95,7 +102,7 @@ func (c *cursor) write(s state, generation uint64, sync bool) error {
 func (c *cursor) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.generation = math.MaxUint64
+	c.closed = true
 	return c.file.Close()
 }
 
@@ -140,8 +147,9 @@ func (l *Log) makeCursor(name string, s state) (*cursor, error) {
 	return c, nil
 }
 
-// openCursor opens the file of a reader and makes its newer slot durable. With no
-// good slot it returns a cursor and an error that is errNoSlot.
+// openCursor opens the file of a reader and makes its newer slot durable, if the
+// disk lets it. With no good slot it returns a cursor and an error that is
+// errNoSlot.
 func openCursor(f Files, name string) (*cursor, state, error) {
 	file, err := f.Open(name + cursorSuffix)
 	if err != nil {
@@ -155,7 +163,7 @@ func openCursor(f Files, name string) (*cursor, state, error) {
 	if err != nil {
 		return nil, s, errors.Join(fmt.Errorf("cursor %s: %w", name, err), file.Close())
 	}
-	c.slot, c.generation = slot, generation
+	c.slot, c.newest, c.generation = slot, s, generation
 	if err := c.write(s, generation, true); err != nil && !both {
 		c.slot = 1 - slot
 	}

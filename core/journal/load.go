@@ -46,7 +46,10 @@ func (l *Log) loadCursor(name string) error {
 	if c == nil {
 		return err
 	}
-	r := &Reader{log: l, name: name, cursor: c, state: s, generation: c.generation, durable: s.at}
+	r := &Reader{log: l, name: name, cursor: c, state: s, generation: c.generation}
+	if c.synced {
+		r.durable = s.at
+	}
 	if err != nil {
 		l.tell(fmt.Errorf("the cursor of %s is damaged: it begins again with the oldest record", name))
 		r.state.at.Offset = -1
@@ -70,7 +73,7 @@ func (l *Log) loadSegment(number uint64) error {
 	b := make([]byte, dataStart)
 	err = readAgain(file, b)
 	if err == nil && blank(b) {
-		l.tell(l.doom(s))
+		l.doom(s)
 		return nil
 	}
 	h, good, err := parseHead(b, number)
@@ -85,6 +88,17 @@ func (l *Log) loadSegment(number uint64) error {
 	}
 	l.segments = append(l.segments, s)
 	return nil
+}
+
+// doom removes the file of a segment that is no part of the log, before the log is
+// in use. What cannot be removed counts against the budget and is tried again. The
+// caller holds mu.
+func (l *Log) doom(s *segment) {
+	err := l.remove(s.name())
+	if err != nil {
+		l.doomed = append(l.doomed, s)
+	}
+	l.tell(err)
 }
 
 // readAgain reads the first bytes of a file, zeros behind its end. A disk that
@@ -126,7 +140,7 @@ func (l *Log) link() {
 	for _, s := range slices.Backward(l.segments) {
 		first := before != unknown && s.segment > before
 		if first || (s.start != unknown && s.start > start) {
-			l.tell(l.doom(s))
+			l.doom(s)
 			continue
 		}
 		if before = unknown; s.head.end >= 0 {

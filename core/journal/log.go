@@ -202,6 +202,13 @@ func (l *Log) tell(err error) {
 	}
 }
 
+// report tells err at once. The caller does not hold mu.
+func (l *Log) report(err error) {
+	if err != nil {
+		l.Report(err)
+	}
+}
+
 // damaged reports d, once for each place. The caller holds mu.
 func (l *Log) damaged(d Damage) {
 	at := place{d.Segment, d.Offset}

@@ -247,8 +247,13 @@ func (w *world) readFrom(m *mirror, bytes int) error {
 func (w *world) save(t *rapid.T) {
 	m := w.pick(t)
 	dead := rapid.IntRange(0, m.unsaved).Draw(t, "dead")
-	err := m.r.Save(m.unsaved-dead, dead)
+	senseless := 0
+	if rapid.IntRange(0, 9).Draw(t, "sense") == 0 {
+		senseless = m.unsaved - dead
+	}
+	err := m.r.Save(m.unsaved-dead-senseless, dead)
 	m.dead, m.unsaved, m.saved = m.dead+dead, 0, m.at
+	m.lost += uint64(senseless)
 	if err != nil && !errors.Is(err, errDisk) {
 		t.Fatal(err)
 	}

@@ -81,28 +81,30 @@ func (l *Log) makeSegment(number uint64) (*segment, error) {
 // made takes a prepared segment over, or what was left of it. An error is kept:
 // until the next try every Append gets it at once.
 func (l *Log) made(s *segment, err error) error {
-	l.lock()
-	defer l.unlock()
-	l.preparing -= l.Segment
 	if err == nil {
+		l.lock()
+		defer l.unlock()
+		l.preparing -= l.Segment
 		l.spare = append(l.spare, s)
 		return nil
 	}
 	if s.file != nil {
 		err = errors.Join(err, s.file.Close())
 	}
-	l.failure = fmt.Errorf("%w: no segment of the journal can be made: %w", sdk.ErrUnavailable, err)
-	l.retry = l.time().Add(pause)
-	l.tell(l.failure)
-	l.tell(l.doom(s))
-	return l.failure
+	err = fmt.Errorf("%w: no segment of the journal can be made: %w", sdk.ErrUnavailable, err)
+	l.lock()
+	l.preparing -= l.Segment
+	l.doomed = append(l.doomed, s)
+	l.failure, l.retry = err, l.time().Add(pause)
+	l.tell(err)
+	l.unlock()
+	l.report(l.sweep())
+	return err
 }
 
-// tidy frees segments, saves cursors, and prepares the next segment.
+// tidy prepares the next segment, saves cursors, and frees segments.
 func (l *Log) tidy() {
-	l.lock()
-	l.reclaim()
-	l.unlock()
 	_ = l.prepare(1, false, nil) // it was reported, and whoever needs it tries again
-	l.saveCursors()
+	l.report(l.free())
+	_ = l.prepare(1, false, nil) // in the room that is free now
 }

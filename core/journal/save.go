@@ -10,8 +10,8 @@ import (
 )
 
 // Save moves the cursor behind all that Next has returned, of which so many
-// datapoints were delivered and so many are dead letters. It survives a kill at
-// once, and a power loss about a second later. An error wraps
+// datapoints were delivered and so many are dead letters. The rest of them, which
+// the caller could not make use of, counts as damaged. It survives a kill at once, and a power loss about a second later. An error wraps
 // [sdk.ErrUnavailable] and says that the disk does not have it yet: it counts all
 // the same, is written with the next Save or about a second later, and must not be
 // repeated.
@@ -22,9 +22,11 @@ func (r *Reader) Save(delivered, dead int) error {
 	l := r.log
 	l.lock()
 	left := r.state.at.Segment
-	r.held = 0
+	counted := uint64(delivered) + uint64(dead)
 	r.state.delivered += uint64(delivered)
 	r.state.dead += uint64(dead)
+	r.state.damaged += max(r.held, counted) - counted
+	r.held = 0
 	r.settle()
 	freed := r.state.at.Segment != left
 	err := r.write()
@@ -75,10 +77,11 @@ func (r *Reader) sync() error {
 }
 
 // saveCursors makes durable the cursors that have moved, and keeps no one waiting
-// meanwhile.
-func (l *Log) saveCursors() {
+// meanwhile. Those that it cannot save are tried again with the next call.
+func (l *Log) saveCursors() error {
 	l.lock()
 	defer l.unlock()
+	var errs []error
 	for _, r := range slices.Collect(maps.Values(l.readers)) {
 		if r.generation == r.saved || l.readers[r.name] != r {
 			continue
@@ -91,11 +94,12 @@ func (l *Log) saveCursors() {
 		l.mu.Lock()
 		switch {
 		case err != nil && l.readers[r.name] == r:
-			l.tell(fmt.Errorf("the cursor of %s cannot be saved, it is tried again: %w", r.name, err))
+			errs = append(errs, fmt.Errorf("the cursor of %s cannot be saved, it is tried again: %w", r.name, err))
 		case err == nil && r.saved < generation:
 			r.saved, r.durable = generation, s.at
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // saveAll makes all cursors durable, with the end of the log. The caller holds mu.

@@ -40,17 +40,19 @@ func (l *Log) summarize() {
 		outcome := present
 		err := l.makeSummary(s)
 		l.lock()
+		i := l.find(s.segment)
+		used := i < len(l.segments) && l.segments[i] == s
 		if err != nil {
 			outcome = given
-			if i := l.find(s.segment); i < len(l.segments) && l.segments[i] == s {
+			if used {
 				l.tell(fmt.Errorf("segment %x is not summed up, which only costs time at the next start: %w", s.segment, err))
 			}
 		}
 		s.summary = outcome
-		if i := l.find(s.segment); i == len(l.segments) || l.segments[i] != s {
-			l.tell(l.remove(numbered(s.segment, summarySuffix)))
-		}
 		l.unlock()
+		if !used {
+			l.report(l.remove(numbered(s.segment, summarySuffix)))
+		}
 	}
 }
 
@@ -61,7 +63,7 @@ func (l *Log) unsummarized() *segment {
 	if l.closed {
 		return nil
 	}
-	for i := l.passed(everyone); i < len(l.segments)-1; i++ {
+	for i := l.passed(reads); i < len(l.segments)-1; i++ {
 		if s := l.segments[i]; s.summary == missing {
 			return s
 		}
