@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fluxgate/core/journal"
 	"fluxgate/sdk"
 )
 
@@ -620,4 +621,23 @@ func TestEndTriesTheLedgerAtOnce(t *testing.T) {
 			t.Errorf("%d of 3 datapoints are recorded in the end", got)
 		}
 	})
+}
+
+// A record that no Fluxgate of this version has written costs itself alone.
+func TestRecordThatIsNoBatch(t *testing.T) {
+	s := &shelf{}
+	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
+		good := records(batch("a", 3))
+		wait := d.Live.log.Append(append(append(good, journal.Record{Data: []byte("?"), Count: 2}), good...))
+		end, err := wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Live.await(t.Context(), end); err != nil {
+			t.Error(err)
+		}
+		if b := d.Live.lane("carbon").reader.Books(); len(s.held()) != 6 || b.Delivered != 6 || b.Damaged != 2 || b.Imbalance() != 0 {
+			t.Errorf("the sink has %d datapoints, and the books are %+v", len(s.held()), b)
+		}
+	}, Sink{s, "carbon", true, 0})
 }
