@@ -37,6 +37,7 @@ func serveCommand(o *options) *cobra.Command {
 				return err
 			}
 			setLog(c.Log.Level)
+			defer slog.Info("stopped")
 			return serve(cmd.Context(), c, welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}, o.load)
 		}),
 	}
@@ -52,7 +53,6 @@ func serve(ctx context.Context, c config.Config, w welcome, load func() (config.
 		return err
 	}
 	defer lock.Close()
-	defer slog.Info("stopped")
 	terms, made, err := admit(c)
 	if err != nil {
 		return err
@@ -80,16 +80,22 @@ func serve(ctx context.Context, c config.Config, w welcome, load func() (config.
 	}
 	defer background(last.Run)()
 	defer background(kept.Run)()
-	road := &flow.Flow{Ledger: last, Journal: kept.Live, Fill: kept.Fill, Now: time.Now, Books: flow.NewBooks(metrics), Ending: ctx}
-	road.Admit(terms)
+	road := newRoad(ctx, terms, last, kept, metrics)
 	door := web.NewDoor(road, served(c, inputs), limits(c), metrics)
 	admin, err := newAdmin(c.Data, metrics, plugins, kept)
 	if err != nil {
 		return err
 	}
-	reload := &reloader{load, c, plugins, kept, road, door}
-	defer background(func(context.Context) { reload.run(ctx) })()
+	defer background(func(context.Context) { (&reloader{load, c, plugins, kept, road, door}).run(ctx) })()
 	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
+}
+
+// newRoad joins the ledger and the journals. At the end of ctx nobody waits for
+// sinks any more.
+func newRoad(ctx context.Context, terms flow.Terms, last *ledger.Ledger, kept *delivery.Delivery, metrics prometheus.Registerer) *flow.Flow {
+	road := &flow.Flow{Ledger: last, Journal: kept.Live, Fill: kept.Fill, Now: time.Now, Books: flow.NewBooks(metrics), Ending: ctx}
+	road.Admit(terms)
+	return road
 }
 
 func newAdmin(data string, metrics prometheus.Gatherer, plugins *fleet.Fleet, kept *delivery.Delivery) (http.Handler, error) {
