@@ -26,10 +26,11 @@ func pluginRows() []row {
 }
 
 // pluginsKilled leaves so much time between two deaths that a plugin is not
-// taken for one that fails for ever.
+// taken for one that fails for ever: each death within a minute of another has it
+// wait longer for its next start.
 func pluginsKilled(s *site) error {
 	var took []time.Duration
-	for range s.count(40, 4) {
+	for range s.count(24, 4) {
 		plugins := children(s.pid())
 		if len(plugins) == 0 {
 			return fmt.Errorf("fluxgate has no plugin")
@@ -44,7 +45,7 @@ func pluginsKilled(s *site) error {
 		}
 		took = append(took, one)
 		s.Runs++
-		if err := s.run.wait(s.between(s.span(time.Second, 500*time.Millisecond), s.span(3*time.Second, time.Second))); err != nil {
+		if err := s.run.wait(s.between(s.span(6*time.Second, 500*time.Millisecond), s.span(9*time.Second, time.Second))); err != nil {
 			return err
 		}
 	}
