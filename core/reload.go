@@ -19,9 +19,22 @@ import (
 	"fluxgate/core/web"
 )
 
+// A wish for another configuration comes as SIGHUP.
+type wish struct {
+	load   func() (config.Config, error)
+	hangup <-chan os.Signal
+}
+
+// newWish has SIGHUP noted from now on: unnoted it would end the process.
+func newWish(load func() (config.Config, error)) wish {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	return wish{load, hangup}
+}
+
 // A reloader gives a running server another configuration.
 type reloader struct {
-	load    func() (config.Config, error)
+	wish
 	current config.Config
 
 	plugins *fleet.Fleet
@@ -33,12 +46,9 @@ type reloader struct {
 // run reloads at each SIGHUP, until ctx ends. A configuration that is not sound
 // changes nothing.
 func (r *reloader) run(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	for {
 		select {
-		case <-hangup:
+		case <-r.hangup:
 			if err := r.reload(ctx); err != nil {
 				slog.Error("the new configuration is refused, and the old one stays", "err", err)
 				continue

@@ -32,13 +32,14 @@ func serveCommand(o *options) *cobra.Command {
 		Short: "Take metrics, until SIGTERM",
 		Args:  cobra.NoArgs,
 		RunE: command(func(cmd *cobra.Command, _ []string) error {
+			more := newWish(o.load)
 			c, err := o.load()
 			if err != nil {
 				return err
 			}
 			setLog(c.Log.Level)
 			defer slog.Info("stopped")
-			return serve(cmd.Context(), c, welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}, o.load)
+			return serve(cmd.Context(), c, welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}, more)
 		}),
 	}
 	cmd.Flags().BoolVar(&printKey, "print-key", false, "print a curl line with the key that was made, also when standard output is no terminal")
@@ -47,7 +48,7 @@ func serveCommand(o *options) *cobra.Command {
 
 // serve is Fluxgate: it makes every part, joins them, and waits for ctx to end.
 // What was made last is stopped first. At a SIGHUP it loads another configuration.
-func serve(ctx context.Context, c config.Config, w welcome, load func() (config.Config, error)) (err error) {
+func serve(ctx context.Context, c config.Config, w welcome, more wish) (err error) {
 	lock, err := own(c.Data)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func serve(ctx context.Context, c config.Config, w welcome, load func() (config.
 	if err != nil {
 		return err
 	}
-	defer background(func(context.Context) { (&reloader{load, c, plugins, kept, road, door}).run(ctx) })()
+	defer background(func(context.Context) { (&reloader{more, c, plugins, kept, road, door}).run(ctx) })()
 	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
 }
 

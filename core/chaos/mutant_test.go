@@ -25,7 +25,7 @@ var mutants = []mutant{
 	{
 		name: "the cursor is saved before the write", file: "core/delivery/lane.go",
 		old: `
-		} else if l.deliver(c, 0, len(c.batch), false) != nil {
+		if l.deliver(c, 0, len(c.batch), false) != nil {
 			return
 		}
 		if l.save(c) != nil {
@@ -33,9 +33,10 @@ var mutants = []mutant{
 		}
 `,
 		new: `
-		} else if c.delivered = len(c.batch); l.save(c) != nil {
+		if c.delivered = len(c.batch); l.save(c) != nil {
 			return
-		} else if l.deliver(c, 0, len(c.batch), false) != nil {
+		}
+		if l.deliver(c, 0, len(c.batch), false) != nil {
 			return
 		}
 `,
