@@ -118,7 +118,7 @@ func (s *site) settleStops(longest time.Duration) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	s.tellFailures("connection refused", "connection reset", "EOF", "broken pipe", "503")
+	s.tellFailures("connection refused", "connection reset", "EOF", "server closed idle connection", "broken pipe", "503")
 	return nil
 }
 
