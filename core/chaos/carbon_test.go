@@ -1,18 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/testdata/servers"
 )
 
 func TestFramesOfPython(t *testing.T) {
@@ -20,11 +19,8 @@ func TestFramesOfPython(t *testing.T) {
 import pickle, struct, sys
 body = pickle.dumps([('a.b', (1000, 0.5)), ('c', (2**31, -1e300))], protocol=2)
 sys.stdout.buffer.write(struct.pack('>L', len(body)) + body)`
-	frames, err := exec.Command(python, "-I", "-c", script).Output()
-	if err != nil {
-		t.Skipf("%s: %v", python, err)
-	}
-	err = readFrames(bytes.NewReader(frames), func(sdk.Batch) { t.Error("a form that Fluxgate does not write is taken") })
+	frames := servers.Python(t, script, "")
+	err := readFrames(strings.NewReader(frames), func(sdk.Batch) { t.Error("a form that Fluxgate does not write is taken") })
 	if _, ok := errors.AsType[garbled](err); !ok {
 		t.Errorf("error %v, want a garbled frame", err)
 	}
