@@ -1,6 +1,5 @@
 package populate
 
-
 // A Form is how a request was written.
 type Form string
 
@@ -45,4 +44,3 @@ type Posted struct {
 	Request Request
 	Invalid string // why the request is refused; empty: it is sound as far as its form goes
 }
-
