@@ -2,7 +2,6 @@ package populate
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,6 +76,9 @@ func (t *turn) postpone(i int, failure error) error {
 	}
 	return t.change(func(s *saved) {
 		w := &s.Windows[i]
+		if w.State == Pending {
+			w.Points = 0
+		}
 		if counts {
 			w.Attempts++
 			w.Error = failure.Error()
@@ -130,26 +132,30 @@ func (t *turn) fetch(i int) error {
 		w.Points, w.Step, w.Unordered = out.n, h.steps.common(), h.unordered
 		w.Newest, w.NewestNull = h.newest.Timestamp, h.newest.Null
 		s.Points += out.n
-		s.warn(told(w.URL, answer, s.Request.Form)...)
+		s.warn(told(answer, s.Request.Form)...)
 	})
 }
 
 // progressEvery is after how many points of an answer the job shows that it moves.
 const progressEvery = 4096
 
-// query returns what is asked of the remote.
+// query returns what is asked of the remote now.
 func (t *turn) query(w Window) remote.Query {
-	kind, url := remote.Kind(t.job.Request.Kind), w.URL
+	url := w.URL
 	if t.p.now().Unix() >= t.job.AsOf+asAfter && t.job.Request.Form == Vista {
-		url = remote.AsOf(kind, url, t.job.AsOf)
+		url = remote.AsOf(remote.Kind(t.job.Request.Kind), url, t.job.AsOf)
 	}
+	return t.job.query(url)
+}
+
+func (s *saved) query(url string) remote.Query {
 	return remote.Query{
-		Kind: kind, URL: url, Login: remote.Login(t.job.Login), Hosts: t.job.Hosts, OnlySeries: t.job.Request.Form == Plain,
+		Kind: remote.Kind(s.Request.Kind), URL: url, Login: remote.Login(s.Login), Hosts: s.Hosts, OnlySeries: s.Request.Form == Plain,
 	}
 }
 
 // told returns what an answer gives reason to warn of.
-func told(url string, a remote.Answer, form Form) []string {
+func told(a remote.Answer, form Form) []string {
 	warnings := a.Warnings
 	if len(a.Series) > 1 && form == Vista {
 		others := strings.Join(a.Series[1:], ", ")
@@ -231,5 +237,3 @@ func (s *steps) common() (step int64) {
 	}
 	return step
 }
-
-var _ context.Context

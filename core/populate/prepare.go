@@ -1,6 +1,7 @@
 package populate
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,14 @@ const (
 	reach = 90 * 24 * 3600 // seconds
 )
 
+// A start is what a job finds before it fetches anything.
+type start struct {
+	aim
+	young    bool // the ledger's timestamp is
+	windows  []Window
+	warnings []string
+}
+
 // prepare finds out, once, what the target has already, and which windows are to be
 // asked for. The answers are kept with the job: what arrives while it works does
 // not hide a gap.
@@ -25,41 +34,40 @@ func (t *turn) prepare() error {
 	if t.job.AsOf != 0 {
 		return nil
 	}
-	now := t.p.now().Unix()
-	last, err := t.p.ledger.Last(t.ctx, t.job.Metric)
-	if err != nil {
-		return err
-	}
-	young := last > now-recent
-	var warnings []string
-	if last == 0 && t.terms.Own != nil {
-		if last, err = t.terms.Own.newest(t.ctx, t.job.Metric); err != nil {
-			if t.ctx.Err() != nil {
-				return err
-			}
-			warnings = append(warnings, fmt.Sprintf("the own Graphite did not say what it has: %v", err))
-		}
-	}
-	aim := aimed(t.job.Request, last, now)
-	windows, err := plan(t.job.Request, aim, t.overTime())
+	b, err := t.p.look(t.ctx, t.terms, t.job.Request)
 	if err != nil {
 		return err
 	}
 	return t.change(func(s *saved) {
-		s.AsOf, s.Last, s.Known, s.Recent = now, last, last > 0, young
-		s.From, s.Cut, s.Windows = aim.from, aim.cut, windows
-		s.Warnings = append(s.Warnings, warnings...)
-		s.State = Fetching
+		s.AsOf, s.Last, s.Known, s.Recent = b.now, b.last, b.last > 0, b.young
+		s.From, s.Cut, s.Windows = b.from, b.cut, b.windows
+		s.warn(b.warnings...)
 	})
 }
 
-// overTime returns the function of Prometheus that the job's resampler is.
-func (t *turn) overTime() string {
-	r, err := t.terms.Resampler(t.job.Request.Resampler, t.job.Metric)
+// look asks what the target of r has, and plans what to ask the remote for.
+func (p *Populate) look(ctx context.Context, terms *Terms, r Request) (s start, err error) {
+	now := p.now().Unix()
+	last, err := p.ledger.Last(ctx, r.Metric)
 	if err != nil {
-		return "" // resampling will tell
+		return s, err
 	}
-	return r.OverTime
+	s.young = last > now-recent
+	if last == 0 && terms.Own != nil {
+		if last, err = terms.Own.newest(ctx, r.Metric); err != nil && ctx.Err() == nil {
+			s.warnings = append(s.warnings, fmt.Sprintf("the own Graphite did not say all that it has: %v", err))
+		}
+		if ctx.Err() != nil {
+			return s, ctx.Err()
+		}
+	}
+	overTime := ""
+	if resampler, err := terms.Resampler(r.Resampler, r.Metric); err == nil { // else resampling will tell
+		overTime = resampler.OverTime
+	}
+	s.aim = aimed(r, last, now)
+	s.windows, err = plan(r, s.aim, overTime)
+	return s, err
 }
 
 // An aim is which points of a metric are wanted: complete intervals only.

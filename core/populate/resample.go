@@ -3,7 +3,6 @@ package populate
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -128,5 +127,3 @@ func ordered(in *pointsReader) (next func() (sdk.Point, bool, error), err error)
 		return p, true, nil
 	}, nil
 }
-
-var _ = errors.Is

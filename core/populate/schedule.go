@@ -2,10 +2,8 @@ package populate
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -230,12 +228,3 @@ func (t *turn) settled() bool {
 }
 
 func logTrouble(what string, err error) { slog.Error(what, "err", err) }
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
-var errLost = errors.New("another instance works on the metric now")
