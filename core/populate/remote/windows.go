@@ -16,9 +16,10 @@ type Window struct {
 }
 
 const (
-	day      = 86400
-	maxSteps = 10_000 // of a query_range; Prometheus answers 11,000
-	early    = 600    // seconds before an archive's end in which it is not relied on
+	day        = 86400
+	maxSteps   = 10_000 // of a query_range; Prometheus answers 11,000
+	maxWindows = 10_000
+	early      = 600 // seconds before an archive's end in which it is not relied on
 )
 
 // ages are those at which archives commonly end.
@@ -67,6 +68,9 @@ func Windows(kind Kind, base, target string, from, until, now, step int64, overT
 	default:
 		w.evaluated(target, max(1, step/4))
 	}
+	if len(w.all) == 0 {
+		return nil, sdk.Invalidf("the range takes more than %d requests at a step of %d seconds: split it, or take a longer step", maxWindows, step)
+	}
 	return w.all, nil
 }
 
@@ -76,6 +80,16 @@ type windows struct {
 	base        string
 	from, until int64
 	all         []Window
+}
+
+// each calls ask with windows of at most width seconds, unless they are too many.
+func (w *windows) each(from, width int64, ask func(from, until int64)) {
+	if (w.until-from)/width >= maxWindows {
+		return
+	}
+	for ; from < w.until; from += width {
+		ask(from, min(from+width, w.until))
+	}
 }
 
 // add appends a window.
@@ -101,26 +115,22 @@ func (w *windows) renders(target string, now int64) {
 // ranges asks for raw samples. A range ends a millisecond, the finest that
 // Prometheus knows, before the next begins.
 func (w *windows) ranges(selector string) {
-	for from := w.from; from < w.until; from += day {
-		until := min(from+day, w.until)
+	w.each(w.from, day, func(from, until int64) {
 		w.add(from, until, 0, "/api/v1/query?query=%s%%5B%ds%%5D&time=%d.999", encoded(selector), until-from, until-1)
-	}
+	})
 }
 
 // over has Prometheus evaluate an expression once for each interval.
 func (w *windows) over(expression, function string, step int64) {
-	query := fmt.Sprintf("%s((%s)[%ds:%ds])", function, expression, step, max(1, step/4))
-	first := w.from - w.from%step
-	for from := first; from < w.until; from += maxSteps * step {
-		until := min(from+maxSteps*step, w.until)
-		w.add(max(from, w.from), until, step, "/api/v1/query_range?query=%s&start=%d&end=%d&step=%d", encoded(query), from+step, until-1+step, step)
-	}
+	query := encoded(fmt.Sprintf("%s((%s)[%ds:%ds])", function, expression, step, max(1, step/4)))
+	w.each(w.from-w.from%step, maxSteps*step, func(from, until int64) {
+		w.add(max(from, w.from), until, step, "/api/v1/query_range?query=%s&start=%d&end=%d&step=%d", query, from+step, until-1+step, step)
+	})
 }
 
 // evaluated has Prometheus evaluate an expression every step seconds.
 func (w *windows) evaluated(expression string, step int64) {
-	for from := w.from; from < w.until; from += maxSteps * step {
-		until := min(from+maxSteps*step, w.until)
+	w.each(w.from, maxSteps*step, func(from, until int64) {
 		w.add(from, until, 0, "/api/v1/query_range?query=%s&start=%d&end=%d&step=%d", encoded(expression), from, until-1, step)
-	}
+	})
 }
