@@ -129,13 +129,14 @@ func TestRefusedRoutes(t *testing.T) {
 		other  = `has a character that stands for something else in a path: use letters, digits and - . _ ~ ! $ & ' ( ) * + , ; = : @`
 		dots   = `has an element of dots alone: write the path in full`
 		flux   = `begins with /flux: leave that away, each route is served under /flux as well`
+		jobs   = `is Fluxgate's own, for jobs: choose another path`
 	)
 	for route, want := range map[string]string{
 		"": form, "/a": form, "GET": form, "GET a": form, "GET  /a": form, "GET\t/a": form,
 		"get /a": method, "HEAD /a": method, "OPTIONS /a": method, "CONNECT /a": method, "TRACE /a": method, "GTE /a": method,
 		"GET /": slash, "GET /a/": slash, "GET //a": slash, "GET /a//b": slash,
 		"GET /a/{b}": other, "GET /a b": other, "GET /a?b": other, "GET /a%20": other, "GET /ä": other, "GET /a\n": other,
-		"GET /./a": dots, "GET /a/..": dots, "GET /flux/a": flux,
+		"GET /./a": dots, "GET /a/..": dots, "GET /flux/a": flux, "POST /populate_metric": jobs, "GET /populate_metric/x": jobs,
 		"GET /metric_data": "", "POST /api/v2/write": "", "PUT /a.b-c_d~": "", "PATCH /fluxx": "", "DELETE /a": "",
 	} {
 		if got := misrouted(route); got != want {
