@@ -92,8 +92,7 @@ func TestRedirects(t *testing.T) {
 	var secret atomic.Int32
 	hidden := serve(t, func(http.ResponseWriter, *http.Request) { secret.Add(1) })
 	port := hidden[strings.LastIndex(hidden, ":")+1:]
-	var url string
-	url = serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		var hops int
 		if _, err := fmt.Sscanf(r.URL.Path, "/hop/%d", &hops); err == nil && hops > 0 {
 			w.Header().Set("Location", fmt.Sprintf("%d", hops-1))
