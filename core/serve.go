@@ -88,7 +88,7 @@ func serve(ctx context.Context, c config.Config, w welcome, more wish) (err erro
 	defer background(last.Run)()
 	defer background(kept.Run)()
 	road := newRoad(ctx, terms, last, kept, metrics)
-	door := web.NewDoor(road, served(c, inputs), limits(c), metrics)
+	door := web.NewDoor(road, served(c, inputs), nil, limits(c), metrics)
 	admin, err := newAdmin(c.Data, metrics, plugins, kept)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func admit(c config.Config) (terms flow.Terms, made string, err error) {
 		keys = []config.Key{{Key: config.Secret(made)}}
 	}
 	for _, k := range keys {
-		grant := flow.Grant{Prefix: k.Prefix}
+		grant := flow.Grant{Prefix: k.Prefix, Hosts: k.Hosts}
 		if err := grant.Ack.UnmarshalText([]byte(cmp.Or(k.Ack, c.Ack))); err != nil {
 			return terms, "", err
 		}
