@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fluxgate/core/flow"
+	"fluxgate/core/populate"
+	"fluxgate/core/web"
+	"fluxgate/sdk"
+)
+
+// A counter keeps jobs and works on none.
+type counter struct {
+	jobs []populate.Job // the oldest first
+	by   []populate.Asker
+	fail error // of Submit and Plan
+}
+
+func (c *counter) Submit(r populate.Request, by populate.Asker) (*populate.Job, error) {
+	c.by = append(c.by, by)
+	if c.fail != nil {
+		return nil, c.fail
+	}
+	if r.Target == "nothing to do" {
+		return nil, nil
+	}
+	job := populate.Job{ID: strconv.Itoa(len(c.jobs) + 1), State: populate.Queued, Metric: r.Metric, Request: r, Prefix: by.Prefix}
+	c.jobs = append(c.jobs, job)
+	return &job, nil
+}
+
+func (c *counter) Plan(_ context.Context, r populate.Request, by populate.Asker) (*populate.Plan, error) {
+	c.by = append(c.by, by)
+	return &populate.Plan{Metric: r.Metric}, c.fail
+}
+
+func (c *counter) Jobs(by populate.Asker, limit int) (jobs []populate.Job, err error) {
+	for _, j := range slices.Backward(c.jobs) {
+		if sees(by, j) && len(jobs) < limit {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, nil
+}
+
+func sees(by populate.Asker, j populate.Job) bool { return strings.HasPrefix(j.Metric, by.Prefix) }
+
+func (c *counter) Job(id string, by populate.Asker) (*populate.Job, error) {
+	for _, j := range c.jobs {
+		if j.ID == id && sees(by, j) {
+			return &j, nil
+		}
+	}
+	return nil, populate.ErrNoJob
+}
+
+func (c *counter) Cancel(id string, by populate.Asker) (*populate.Job, error) {
+	job, err := c.Job(id, by)
+	if err == nil && job.State == populate.Done {
+		return nil, sdk.Invalidf("job %q is done already", id)
+	}
+	if err == nil {
+		job.State = populate.Cancelled
+	}
+	return job, err
+}
+
+func (c *counter) Retry(id string, by populate.Asker) (*populate.Job, error) {
+	job, err := c.Job(id, by)
+	if err == nil {
+		job.State = populate.Queued
+	}
+	return job, err
+}
+
+const (
+	rootKey = "rootrootrootrootrootrootrootroot" // for all metrics
+	boundKey = "acmeacmeacmeacmeacmeacmeacmeacme"
+)
+
+// testDesk returns the public handler and that of the operator, with jobs.
+func testDesk(t *testing.T, jobs *counter) (public, operator http.Handler) {
+	t.Helper()
+	var keys flow.Keys
+	for key, grant := range map[string]flow.Grant{rootKey: {}, boundKey: {Prefix: "acme", Hosts: []string{"old"}}} {
+		if err := keys.Add(key, grant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := desk{engine: jobs, admit: keys.Admit, now: time.Now}
+	door := web.NewDoor(nil, nil, d.public(), web.Limits{Body: 1 << 20, Inflight: 1 << 24}, prometheus.NewRegistry())
+	return door, web.NewAdmin(web.Admin{Token: "token", Guarded: d.operator()})
+}
+
+// threeJobs are of two prefixes.
+func threeJobs() *counter {
+	return &counter{jobs: []populate.Job{
+		{ID: "1", State: populate.Done, Metric: "acme.a", Prefix: "acme"},
+		{ID: "2", State: populate.Fetching, Metric: "other.b"},
+		{ID: "3", State: populate.Fetching, Metric: "acme.c", Prefix: "acme"},
+	}}
+}
+
+// idsOf returns the ids of the jobs in an answer, a list or one.
+func idsOf(t *testing.T, body string) (ids string) {
+	t.Helper()
+	var answer struct {
+		ID   string
+		Jobs []populate.Job
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	for _, j := range answer.Jobs {
+		ids += j.ID
+	}
+	return ids + answer.ID
+}
+
+func TestQuestionsAboutJobs(t *testing.T) {
+	public, operator := testDesk(t, threeJobs())
+	const missing, token = `{"code": 404, "message": "there is no job \"`, "Bearer token"
+	tests := []struct {
+		request, key, token string
+		status              int
+		ids, body           string // of the jobs told; or what the answer is
+	}{
+		{request: "GET /populate_metric/jobs", key: rootKey, status: 200, ids: "321"},
+		{request: "GET /flux/populate_metric/jobs", key: boundKey, status: 200, ids: "31"},
+		{request: "GET /populate_metric/jobs?key=" + boundKey, status: 200, ids: "31"},
+		{request: "GET /populate_metric/jobs?limit=1", key: rootKey, status: 200, ids: "3"},
+		{request: "GET /populate_metric/jobs?state=done&limit=1", key: rootKey, status: 200, ids: "1"},
+		{request: "GET /populate_metric/jobs?state=fetching&limit=1", key: rootKey, status: 200, ids: "3"},
+		{request: "GET /populate_metric/jobs?metric=a", key: boundKey, status: 200, ids: "1"},
+		{request: "GET /populate_metric/jobs?metric=acme.a", key: rootKey, status: 200, ids: "1"},
+		{request: "GET /populate_metric/jobs?metric=a", key: rootKey, status: 200, body: `{"jobs":[]}`},
+		{request: "GET /populate_metric/jobs", status: 401, body: `{"code": 401, "message": "invalid key"}`},
+		{request: "GET /populate_metric/jobs?limit=x", status: 401, body: `{"code": 401, "message": "invalid key"}`},
+		{request: "GET /populate_metric/jobs?limit=0", key: rootKey, status: 400, body: `{"code": 400, "message": "limit \"0\": it is a number from 1 to 1000"}`},
+		{request: "GET /populate_metric/jobs?limit=1001", key: rootKey, status: 400, body: `{"code": 400, "message": "limit \"1001\": it is a number from 1 to 1000"}`},
+		{request: "GET /populate_metric/jobs?state=x", key: rootKey, status: 400,
+			body: `{"code": 400, "message": "state \"x\": it is one of queued, fetching, resampling, delivering, done, failed, cancelled"}`},
+		{request: "GET /populate_metric/jobs?metric=%3B", key: rootKey, status: 400, body: `{"code": 400, "message": "metric \";\": invalid characters in name"}`},
+
+		{request: "GET /populate_metric/jobs/2", key: rootKey, status: 200, ids: "2"},
+		{request: "GET /populate_metric/jobs/3?key=" + boundKey, status: 200, ids: "3"},
+		{request: "GET /populate_metric/jobs/2", key: boundKey, status: 404, body: missing + `2\""}`},
+		{request: "GET /populate_metric/jobs/9", key: rootKey, status: 404, body: missing + `9\""}`},
+		{request: "GET /populate_metric/jobs/9", key: "x", status: 401, body: `{"code": 401, "message": "invalid key"}`},
+		{request: "POST /populate_metric/jobs/3/cancel", key: boundKey, status: 200, ids: "3"},
+		{request: "POST /populate_metric/jobs/2/cancel", key: boundKey, status: 404, body: missing + `2\""}`},
+		{request: "POST /populate_metric/jobs/1/cancel", key: boundKey, status: 400, body: `{"code": 400, "message": "job \"1\" is done already"}`},
+		{request: "POST /flux/populate_metric/jobs/3/retry", key: boundKey, status: 200, ids: "3"},
+		{request: "POST /populate_metric/jobs/2/retry", key: boundKey, status: 404, body: missing + `2\""}`},
+		{request: "POST /populate_metric/jobs/2/retry", status: 401, body: `{"code": 401, "message": "invalid key"}`},
+
+		{request: "GET /populate_metric", key: rootKey, status: 405, body: `{"title": "405 Method Not Allowed"}`},
+		{request: "PUT /populate_metric", key: rootKey, status: 405, body: `{"title": "405 Method Not Allowed"}`},
+		{request: "POST /populate_metric/jobs/2", key: rootKey, status: 405, body: `{"title": "405 Method Not Allowed"}`},
+		{request: "GET /populate/jobs", key: rootKey, status: 404, body: `{"title": "404 Not Found"}`},
+
+		{request: "GET /populate/jobs", token: token, status: 200, ids: "321"},
+		{request: "GET /populate/jobs?state=done", token: token, status: 200, ids: "1"},
+		{request: "GET /populate/jobs/2", token: token, status: 200, ids: "2"},
+		{request: "GET /populate/jobs/9", token: token, status: 404, body: missing + `9\""}`},
+		{request: "POST /populate/jobs/3/cancel", token: token, status: 200, ids: "3"},
+		{request: "POST /populate/jobs/3/retry", token: token, status: 200, ids: "3"},
+		{request: "GET /populate/jobs", token: "Bearer x", status: 401},
+		{request: "GET /populate/jobs/2", token: "Bearer x", status: 401},
+		{request: "POST /populate/jobs/3/cancel", token: "Bearer x", status: 401},
+		{request: "GET /populate/jobs?key=" + rootKey, token: "Bearer", status: 401},
+	}
+	for _, tt := range tests {
+		t.Run(tt.request+" "+tt.key+tt.token, func(t *testing.T) {
+			method, target, _ := strings.Cut(tt.request, " ")
+			w, r := httptest.NewRecorder(), httptest.NewRequest(method, target, nil)
+			handler := public
+			if tt.token != "" {
+				handler = operator
+				r.Header.Set("Authorization", tt.token)
+			}
+			r.Header.Set("key", tt.key)
+			handler.ServeHTTP(w, r)
+			body := w.Body.String()
+			if w.Code != tt.status || tt.body != "" && body != tt.body {
+				t.Errorf("answered %d %s, want %d %s", w.Code, body, tt.status, tt.body)
+			}
+			if tt.ids != "" && idsOf(t, body) != tt.ids {
+				t.Errorf("told of %s, want the jobs %s", body, tt.ids)
+			}
+		})
+	}
+}
