@@ -23,7 +23,9 @@ import (
 type counter struct {
 	jobs []populate.Job // the oldest first
 	by   []populate.Asker
-	fail error // of Submit and Plan
+	fail error            // of Submit and Plan
+	next []populate.State // of the newest job, one for each look at it
+	seen func()           // called when a job is looked at; nil: nothing is
 }
 
 func (c *counter) Submit(r populate.Request, by populate.Asker) (*populate.Job, error) {
@@ -56,6 +58,12 @@ func (c *counter) Jobs(by populate.Asker, limit int) (jobs []populate.Job, err e
 func sees(by populate.Asker, j populate.Job) bool { return strings.HasPrefix(j.Metric, by.Prefix) }
 
 func (c *counter) Job(id string, by populate.Asker) (*populate.Job, error) {
+	if c.seen != nil {
+		c.seen()
+	}
+	if newest := &c.jobs[len(c.jobs)-1]; len(c.next) > 0 {
+		newest.State, c.next = c.next[0], c.next[1:]
+	}
 	for _, j := range c.jobs {
 		if j.ID == id && sees(by, j) {
 			return &j, nil
@@ -84,7 +92,7 @@ func (c *counter) Retry(id string, by populate.Asker) (*populate.Job, error) {
 }
 
 const (
-	rootKey = "rootrootrootrootrootrootrootroot" // for all metrics
+	rootKey  = "rootrootrootrootrootrootrootroot" // for all metrics
 	boundKey = "acmeacmeacmeacmeacmeacmeacmeacme"
 )
 
