@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -68,6 +69,28 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
+// An address is judged however the system spells it, and nothing is connected to
+// unjudged.
+func TestConnectionsAreJudged(t *testing.T) {
+	c := open(t, func(o *Options) { o.Allow = []string{"g.test", "10.0.0.0/8"} })
+	p, err := locate("http://g.test/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := context.WithValue(t.Context(), judgeKey{}, judge{p, []Allow{c.allow, nil}})
+	for address, want := range map[string]bool{
+		"93.184.216.34:80": true, "[::ffff:93.184.216.34]:80": true, "[::ffff:10.0.0.1]:80": true,
+		"127.0.0.1:80": false, "[::ffff:127.0.0.1]:80": false, "[::ffff:100.100.100.200]:80": false, "[fe80::1%eth0]:80": false, "[::1]:80": false, "g.test:80": false, "": false,
+	} {
+		if err := c.dialer.ControlContext(judged, "tcp", address, nil); (err == nil) != want {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	if c.dialer.ControlContext(t.Context(), "tcp", "93.184.216.34:80", nil) == nil {
+		t.Error("a connection that nobody asked for")
+	}
+}
+
 // The narrower list of a key counts for addresses too, also when another query has
 // just been there.
 func TestTheKeysListIsJudgedAtConnect(t *testing.T) {
@@ -114,14 +137,14 @@ func TestRedirects(t *testing.T) {
 		{"to itself in full", url + "/render/?second", "", true},
 		{"three times", "/hop/2", "", true},
 		{"four times", "/hop/3", "more than 3 redirects", false},
-		{"to another port", hidden, "populate.allow", false},
-		{"to a name of loopback", "http://localhost:" + port, "populate.allow", false},
-		{"to loopback by IPv6", "http://[::1]:" + port, "populate.allow", false},
-		{"to loopback in IPv6", "http://[::ffff:127.0.0.1]:" + port, "populate.allow", false},
+		{"to another port", hidden, "redirects: host", false},
+		{"to a name of loopback", "http://localhost:" + port, "redirects: host", false},
+		{"to loopback by IPv6", "http://[::1]:" + port, "redirects: host", false},
+		{"to loopback in IPv6", "http://[::ffff:127.0.0.1]:" + port, "redirects: host", false},
 		{"to loopback as a number", "http://2130706433:" + port, "no usable host", false},
 		{"to loopback as a hexadecimal number", "http://0x7f000001:" + port, "no usable host", false},
-		{"to metadata", "http://169.254.169.254/latest/meta-data", "populate.allow", false},
-		{"to another host of the same scheme", "//localhost:" + port, "populate.allow", false},
+		{"to metadata", "http://169.254.169.254/latest/meta-data", "redirects: host", false},
+		{"to another host of the same scheme", "//localhost:" + port, "redirects: host", false},
 		{"to a file", "file:///etc/passwd", "http or https", false},
 		{"to gopher", "gopher://127.0.0.1:70/", "http or https", false},
 		{"with a password", strings.Replace(url, "://", "://u:geheim@", 1), "user or a password", false},
@@ -174,6 +197,8 @@ func TestLogins(t *testing.T) {
 			{Host: "b.test", Login: Login{User: "b", Password: "password-of-b"}},
 			{Host: "p.test", Login: Login{Token: "any port"}},
 			{Host: "p.test" + port, Login: Login{Token: "this port"}},
+			{Host: "r.test" + port, Login: Login{Token: "this port"}},
+			{Host: "r.test", Login: Login{Token: "any port"}},
 			{Host: "q.test:1", Login: Login{Token: "another port"}},
 			{Host: "v.test", Vista: true, Login: Login{Token: "token-of-v"}},
 			{Host: "w.test", Vista: true},
@@ -192,6 +217,7 @@ func TestLogins(t *testing.T) {
 		{"no remote", "x.test", "", job, map[string]string{"x.test": ""}},
 		{"a subdomain", "sub.a.test", "", none, map[string]string{"sub.a.test": ""}},
 		{"the port counts first", "p.test", "", none, map[string]string{"p.test": "Bearer this port"}},
+		{"the port counts first, also when it stands first", "r.test", "", none, map[string]string{"r.test": "Bearer this port"}},
 		{"another port", "q.test", "", none, map[string]string{"q.test": ""}},
 		{"of the job, for a host that takes none", "a.test", "", job, map[string]string{"a.test": "Bearer token-of-a"}},
 		{"of the job", "v.test", "", job, map[string]string{"v.test": "Bearer token-of-job"}},

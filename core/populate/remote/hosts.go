@@ -83,10 +83,6 @@ type visit struct {
 // [Paused] at once.
 func (hs *hosts) enter(ctx context.Context, name string) (*visit, error) {
 	v := &visit{hosts: hs, name: name, host: hs.join(name)}
-	if until := hs.pause(name); !until.IsZero() {
-		v.part()
-		return nil, &Paused{name, until}
-	}
 	select {
 	case v.host.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -130,7 +126,6 @@ func (hs *hosts) forget() {
 
 // leave ends a visit with the error of its fetch.
 func (v *visit) leave(err error) {
-	<-v.host.slots
 	v.hosts.mu.Lock()
 	var t *trouble
 	switch {
@@ -140,9 +135,11 @@ func (v *visit) leave(err error) {
 		v.host.recover(v.began)
 	}
 	v.hosts.mu.Unlock()
+	<-v.host.slots // only now, so that who waits for it learns of the pause
 	v.part()
 }
 
+// part forgets the visit, and the host where nothing is to be remembered of it.
 func (v *visit) part() {
 	v.hosts.mu.Lock()
 	defer v.hosts.mu.Unlock()

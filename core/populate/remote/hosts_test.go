@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,7 @@ func TestRetryAfter(t *testing.T) {
 		{429, start.Add(90 * time.Second).Format(http.TimeFormat), 90 * time.Second, 90 * time.Second},
 		{408, "7200", time.Hour, time.Hour},
 		{503, "99999999999999999999", 800 * time.Millisecond, 1200 * time.Millisecond},
-		{503, "999999999999", time.Hour, time.Hour},
+		{503, "18446744074", time.Hour, time.Hour},
 		{503, start.Add(24 * time.Hour).Format(http.TimeFormat), time.Hour, time.Hour},
 		{503, start.Add(-time.Hour).Format(http.TimeFormat), 800 * time.Millisecond, 1200 * time.Millisecond},
 		{503, "soon", 800 * time.Millisecond, 1200 * time.Millisecond},
@@ -145,6 +146,61 @@ func TestFailuresOfTheSameMoment(t *testing.T) {
 	v.leave(down)
 	if got := hs.pause("g:80").Sub(now.Now()); got < 1600*time.Millisecond || got > 2400*time.Millisecond {
 		t.Errorf("the second pause is %v", got)
+	}
+}
+
+// A success is one also while other fetches are under way.
+func TestASuccessBesideOthers(t *testing.T) {
+	hs := newHosts(2)
+	now := &clock{now: time.Unix(1700000000, 0)}
+	hs.now = now.Now
+	down := &trouble{error: sdk.Unavailablef("down")}
+	for range 5 {
+		v, err := hs.enter(t.Context(), "g:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.leave(down)
+		now.set(hs.pause("g:80"))
+	}
+	one, err := hs.enter(t.Context(), "g:80")
+	other, err2 := hs.enter(t.Context(), "g:80")
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	one.leave(nil)
+	other.leave(down)
+	if got := hs.pause("g:80").Sub(now.Now()); got < 800*time.Millisecond || got > 1200*time.Millisecond {
+		t.Errorf("the first failure after a success pauses for %v", got)
+	}
+}
+
+// Who waits while the host fails does not ask it.
+func TestWaitingForAHostThatFails(t *testing.T) {
+	hs := newHosts(1)
+	v, err := hs.enter(t.Context(), "g:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	for range 3 {
+		go func() {
+			_, err := hs.enter(t.Context(), "g:80")
+			got <- err
+		}()
+	}
+	for users := 0; users < 4; { // until all wait
+		hs.mu.Lock()
+		users = v.host.users
+		hs.mu.Unlock()
+		runtime.Gosched()
+	}
+	v.leave(&trouble{error: sdk.Unavailablef("down")})
+	for range 3 {
+		var left *Paused
+		if err := <-got; !errors.As(err, &left) || left.Host != "g:80" {
+			t.Errorf("after waiting: %v", err)
+		}
 	}
 }
 
