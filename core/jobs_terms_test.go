@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"fluxgate/core/config"
 	"fluxgate/core/populate/remote"
 	"fluxgate/sdk"
+	"fluxgate/sdk/schema"
 )
 
 // idle is a resampler that is never called.
@@ -93,5 +97,84 @@ func TestOwnGraphiteIsAskedWhateverIsAllowed(t *testing.T) {
 	}
 	if own, err := openOwn(config.Populate{}); own != nil || err != nil {
 		t.Errorf("where none is configured: %v, %v", own, err)
+	}
+}
+
+// ruleFiles writes Carbon's two files.
+func ruleFiles(t *testing.T) (schemas, aggregations string) {
+	t.Helper()
+	schemas, aggregations = filepath.Join(t.TempDir(), "storage-schemas.conf"), filepath.Join(t.TempDir(), "storage-aggregation.conf")
+	for file, text := range map[string]string{
+		schemas:      "[fast]\npattern = ^fast\\.\nretentions = 10s:1d\n",
+		aggregations: "[sums]\npattern = \\.count$\nxFilesFactor = 0\naggregationMethod = sum\n",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return schemas, aggregations
+}
+
+func TestSchemasAreAsConfigured(t *testing.T) {
+	rules, sums := ruleFiles(t)
+	whisper := map[string]config.Sink{
+		"carbon": {Plugin: "fluxgate-sink-pickle"}, "files": {Plugin: "/opt/fluxgate-sink-whisper", Config: config.Settings{"path": "x"}},
+		"sums": {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "retentions": "1s:1h", "aggregation": "sum", "xfilesfactor": 0}},
+	}
+	given := func(s config.Schema) config.Schema {
+		s.Aggregation, s.XFilesFactor = "last", 0.25
+		return s
+	}
+	tests := []struct {
+		name         string
+		schema       config.Schema
+		sink, metric string
+		want         string
+	}{
+		{"nothing is known", given(config.Schema{}), "carbon", "a", "unknown"},
+		{"a whisper sink's defaults", given(config.Schema{}), "files", "a", "60s:1d,10m:7d,1h:90d average 0.5"},
+		{"a whisper sink's settings", given(config.Schema{}), "sums", "a", "1s:1h sum 0"},
+		{"for every sink", given(config.Schema{Retentions: "60s:1d"}), "carbon", "a", "60s:1d last 0.25"},
+		{"before a sink's settings", given(config.Schema{Retentions: "60s:1d"}), "sums", "a", "60s:1d last 0.25"},
+		{"by rules", given(config.Schema{Schemas: rules}), "carbon", "fast.count", "10s:1d last 0.25"},
+		{"by no rule", given(config.Schema{Schemas: rules}), "carbon", "a", "60s:7d last 0.25"},
+		{"by both files", given(config.Schema{Schemas: rules, Aggregations: sums}), "carbon", "fast.count", "10s:1d sum 0"},
+		{"where the second says nothing", given(config.Schema{Schemas: rules, Aggregations: sums}), "carbon", "fast.a", "10s:1d last 0.25"},
+		{"by the second alone", given(config.Schema{Retentions: "60s:1d", Aggregations: sums}), "carbon", "a.count", "60s:1d sum 0"},
+	}
+	for _, tt := range tests {
+		find, err := schemasOf(config.Config{Sinks: whisper, Populate: config.Populate{Schema: tt.schema}})
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		got := "unknown"
+		if s, known := find(tt.sink, tt.metric); known {
+			want, err := schema.ParseRetentions(strings.Fields(tt.want)[0])
+			if err != nil || !slices.Equal(want, s.Retentions) {
+				t.Errorf("%s: archives %v, want %s", tt.name, s.Retentions, tt.want)
+			}
+			got = fmt.Sprintf("%s %v %v", strings.Fields(tt.want)[0], s.Aggregation, s.XFilesFactor)
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestSchemasThatCannotBeRead(t *testing.T) {
+	sound := config.Schema{Aggregation: "average", XFilesFactor: 0.5}
+	missing := sound
+	missing.Schemas = "/nowhere/storage-schemas.conf"
+	for want, c := range map[string]config.Config{
+		"populate.schema: open /nowhere/storage-schemas.conf": {Populate: config.Populate{Schema: missing}},
+		"sinks.files.config: invalid: ": {
+			Sinks:    map[string]config.Sink{"files": {Plugin: whisperPlugin, Required: true, Config: config.Settings{"retention": "1s:1h"}}},
+			Populate: config.Populate{Schema: sound},
+		},
+	} {
+		if _, err := schemasOf(c); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("told %v, want %s", err, want)
+		}
 	}
 }

@@ -42,7 +42,8 @@ var unruled = consolidation{Average, 0.5}
 var byDefault = []Retention{{60, 7 * 24 * 60}}
 
 // Load reads the two files as Carbon 1.1.7 does. The second one may be missing,
-// or its name be empty: then there are no rules for the aggregation.
+// or its name be empty: then there are no rules for the aggregation. An empty name
+// of the first stands for a file without rules.
 //
 // What makes Carbon pass over a section makes Load pass over it too, with one of
 // [Rules.Warnings]. What keeps Carbon from starting is an error that wraps
@@ -51,18 +52,20 @@ var byDefault = []Retention{{60, 7 * 24 * 60}}
 // write, and those patterns of Python that Go's regexp cannot match: look-around,
 // back-references, atomic groups, possessive repeats and the flag x.
 func Load(schemas, aggregations string) (*Rules, error) {
-	text, err := os.ReadFile(schemas)
-	if err != nil {
-		return nil, err
-	}
 	var r Rules
-	if err := r.readSchemas(string(text)); err != nil {
-		return nil, sdk.Invalidf("%s: %w", schemas, err)
+	if schemas != "" {
+		text, err := os.ReadFile(schemas)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.readSchemas(string(text)); err != nil {
+			return nil, sdk.Invalidf("%s: %w", schemas, err)
+		}
 	}
 	if aggregations == "" {
 		return &r, nil
 	}
-	text, err = os.ReadFile(aggregations)
+	text, err := os.ReadFile(aggregations)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &r, nil
 	}
@@ -83,6 +86,12 @@ func (r *Rules) Of(metric string) Schema {
 	archives := first(r.schemas, metric, byDefault)
 	c := first(r.aggregations, metric, unruled)
 	return Schema{slices.Clone(archives), c.aggregation, c.xFilesFactor}
+}
+
+// Consolidated reports whether there is a rule for the metric's aggregation. Where
+// there is none, [Rules.Of] tells Carbon's default.
+func (r *Rules) Consolidated(metric string) bool {
+	return slices.ContainsFunc(r.aggregations, func(a rule[consolidation]) bool { return a.pattern.MatchString(metric) })
 }
 
 func first[T any](rules []rule[T], metric string, otherwise T) T {
