@@ -82,7 +82,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	change.Commit()
 	r.road.Admit(terms)
 	r.door.Change(served(next, change.Inputs), limits(next))
-	r.kept.Change(destinations(next, change.Sinks), fillRate)
+	r.kept.Change(destinations(next, change.Sinks), next.Limits.Backfill)
 	setLog(next.Log.Level)
 	r.current = next
 	return nil

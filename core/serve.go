@@ -46,10 +46,6 @@ func serveCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-// fillRate bounds the datapoints of history that each sink gets in a second, so
-// that they do not delay live data.
-const fillRate = 10_000
-
 // serve is Fluxgate: it makes every part, joins them, and waits for ctx to end.
 // What was made last is stopped first. At a SIGHUP it loads another configuration.
 func serve(ctx context.Context, c config.Config, w welcome, more wish) (err error) {
@@ -74,7 +70,7 @@ func serve(ctx context.Context, c config.Config, w welcome, more wish) (err erro
 	}
 	last := ledger.New(store, c.Validate.MaxAhead, metrics)
 	kept, err := delivery.Open(delivery.Setup{
-		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), FillRate: fillRate, Ledger: last,
+		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), FillRate: c.Limits.Backfill, Ledger: last,
 	}, metrics)
 	if err != nil {
 		return err
