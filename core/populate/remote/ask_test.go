@@ -75,7 +75,7 @@ func TestNarrow(t *testing.T) {
 }
 
 func TestSpan(t *testing.T) {
-	const now, minute, hour = 1700006435, 60, 3600
+	const now, minute = 1700006435, 60
 	tests := []struct {
 		kind        Kind
 		parameters  string

@@ -16,6 +16,7 @@ type Window struct {
 }
 
 const (
+	hour       = 3600
 	day        = 86400
 	maxSteps   = 10_000 // of a query_range; Prometheus answers 11,000
 	maxWindows = 10_000
@@ -23,7 +24,7 @@ const (
 )
 
 // ages are those at which archives commonly end.
-var ages = [...]int64{365 * day, 90 * day, 30 * day, 7 * day, day, 6 * 3600}
+var ages = [...]int64{365 * day, 90 * day, 30 * day, 7 * day, day, 6 * hour}
 
 // Windows returns the requests for the points of target from from on and before
 // until, oldest first. The URLs are as they are asked. base is the URL of the
@@ -31,11 +32,11 @@ var ages = [...]int64{365 * day, 90 * day, 30 * day, 7 * day, day, 6 * 3600}
 // points are meant for, in seconds; from and until should lie on it.
 //
 // A render has one step, that of the finest archive that covers its begin, so
-// Graphite is asked for windows that begin just inside of common retentions. Of a
-// plain selector Prometheus is asked for the raw samples, a day at a time. Any
-// other expression is evaluated by query_range: with overTime, such as
+// Graphite is asked for windows that begin within common retentions, by an hour or
+// so. Of a plain selector Prometheus is asked for the raw samples, a day at a time.
+// Any other expression is evaluated by query_range: with overTime, such as
 // avg_over_time, once for each interval, at its end (so Shift is step) over all of
-// it; without, four times within each.
+// it; without, about four times within each. No interval lies in two windows.
 //
 // The only error is [sdk.ErrInvalid].
 func Windows(kind Kind, base, target string, from, until, now, step int64, overTime string) ([]Window, error) {
@@ -58,15 +59,15 @@ func Windows(kind Kind, base, target string, from, until, now, step int64, overT
 	w := windows{base: base, from: from, until: until}
 	switch {
 	case kind == Graphite:
-		w.renders(target, now)
+		w.renders(target, now, step)
 	case kind != Prometheus:
 		return nil, sdk.Invalidf("a query of kind %q: it is %s or %s", kind, Graphite, Prometheus)
 	case isSelector(target):
-		w.ranges(strings.TrimSpace(target))
+		w.ranges(strings.TrimSpace(target), step)
 	case overTime != "":
 		w.over(target, overTime, step)
 	default:
-		w.evaluated(target, max(1, step/4))
+		w.evaluated(target, step)
 	}
 	if len(w.all) == 0 {
 		return nil, sdk.Invalidf("the range takes more than %d requests at a step of %d seconds: split it, or take a longer step", maxWindows, step)
@@ -97,12 +98,19 @@ func (w *windows) add(from, until, shift int64, format string, args ...any) {
 	w.all = append(w.all, Window{w.base + fmt.Sprintf(format, args...), from, until, shift})
 }
 
-// renders cuts a range where archives end. Graphite answers with the points behind
+// renders cuts a range where archives end, at intervals of an hour and of step, so
+// that none has points of two archives. Graphite answers with the points behind
 // from and up to until.
-func (w *windows) renders(target string, now int64) {
+func (w *windows) renders(target string, now, step int64) {
+	grid := step
+	for grid%hour != 0 && grid < maxTimestamp {
+		grid += step
+	}
 	cuts := []int64{w.from}
 	for _, age := range ages {
-		if at := now - age + early; at > w.from && at < w.until {
+		at := now - age + early + grid - 1
+		at -= at % grid
+		if at > cuts[len(cuts)-1] && at < w.until {
 			cuts = append(cuts, at)
 		}
 	}
@@ -114,8 +122,8 @@ func (w *windows) renders(target string, now int64) {
 
 // ranges asks for raw samples. A range ends a millisecond, the finest that
 // Prometheus knows, before the next begins.
-func (w *windows) ranges(selector string) {
-	w.each(w.from, day, func(from, until int64) {
+func (w *windows) ranges(selector string, step int64) {
+	w.each(w.from, max(day, step)/step*step, func(from, until int64) {
 		w.add(from, until, 0, "/api/v1/query?query=%s%%5B%ds%%5D&time=%d.999", encoded(selector), until-from, until-1)
 	})
 }
@@ -128,9 +136,11 @@ func (w *windows) over(expression, function string, step int64) {
 	})
 }
 
-// evaluated has Prometheus evaluate an expression every step seconds.
+// evaluated has Prometheus evaluate an expression four times in step seconds, if
+// these are that many.
 func (w *windows) evaluated(expression string, step int64) {
-	w.each(w.from, maxSteps*step, func(from, until int64) {
-		w.add(from, until, 0, "/api/v1/query_range?query=%s&start=%d&end=%d&step=%d", encoded(expression), from, until-1, step)
+	quarter := max(1, step/4)
+	w.each(w.from, maxSteps*quarter/step*step, func(from, until int64) {
+		w.add(from, until, 0, "/api/v1/query_range?query=%s&start=%d&end=%d&step=%d", encoded(expression), from, until-1, quarter)
 	})
 }

@@ -44,7 +44,7 @@ func TestWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begins := []int64{now - 100*day, now - 90*day + 600, now - 30*day + 600, now - 7*day + 600, now - day + 600, now - 6*3600 + 600, now}
+	begins := []int64{now - 100*day, now - 90*day + hour, now - 30*day + hour, now - 7*day + hour, now - day + hour, now - 5*hour, now}
 	if len(windows) != len(begins)-1 {
 		t.Fatalf("%d windows, want %d: %v", len(windows), len(begins)-1, windows)
 	}
@@ -53,9 +53,22 @@ func TestWindows(t *testing.T) {
 			t.Errorf("window %d is %+v, want it from %d to %d", i, w, begins[i], begins[i+1])
 		}
 	}
-	want := "http://r/graphite/render/?from=1699985399&until=1700006399&format=json&target=alias(a.b,%20%22c%22)"
+	want := "http://r/graphite/render/?from=1699988399&until=1700006399&format=json&target=alias(a.b,%20%22c%22)"
 	if got := windows[len(windows)-1].URL; got != want {
 		t.Errorf("the last is %q, want %q", got, want)
+	}
+
+	// No interval is cut, and no window begins where its archive has ended.
+	for _, step := range []int64{1, 60, 300, 7 * 60, 86400, 7 * 86400, maxTimestamp} {
+		windows, err = Windows(Graphite, "http://r", "a", 1, now+5, now+5, step, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range windows[1:] {
+			if w.From != windows[i].Until || w.From%step != 0 || w.From%hour != 0 || w.From >= w.Until {
+				t.Errorf("step %d: %+v after %+v", step, w, windows[i])
+			}
+		}
 	}
 
 	windows, err = Windows(Graphite, "http://r", "a", now-120, now, now, 60, "")
@@ -85,6 +98,15 @@ func TestWindowsOfASelector(t *testing.T) {
 	}
 }
 
+func TestWindowsOfASelectorCutNoInterval(t *testing.T) {
+	for step, width := range map[int64]int64{60: day, 7 * 60: 205 * 7 * 60, day: day, 7 * day: 7 * day} {
+		windows, err := Windows(Prometheus, "http://r", "x", 1, 1+21*day, 0, step, "")
+		if err != nil || windows[0].Until-windows[0].From != width {
+			t.Errorf("step %d: %+v, %v; want windows of %d", step, windows[0], err, width)
+		}
+	}
+}
+
 func TestWindowsOfAnExpression(t *testing.T) {
 	const from, until = 1700000040, 1700000040 + 25_000*60
 	tests := []struct {
@@ -94,6 +116,7 @@ func TestWindowsOfAnExpression(t *testing.T) {
 	}{
 		{"over time", "avg_over_time", "avg_over_time((rate(x[5m]))[60s:15s])", 60, 60, 60, 3},
 		{"plain", "", "rate(x[5m])", 60, 15, 0, 10},
+		{"plain, by seconds", "", "rate(x[5m])", 7, 1, 0, 151},
 		{"over a time that is shorter than four seconds", "max_over_time", "max_over_time((rate(x[5m]))[3s:1s])", 3, 3, 3, 50},
 	}
 	for _, test := range tests {
@@ -112,6 +135,9 @@ func TestWindowsOfAnExpression(t *testing.T) {
 			start, _ := strconv.ParseInt(q.Get("start"), 10, 64)
 			end, _ := strconv.ParseInt(q.Get("end"), 10, 64)
 			step, _ := strconv.ParseInt(q.Get("step"), 10, 64)
+			if (w.From-from)%test.step != 0 {
+				t.Errorf("%s: %+v cuts an interval of %d", test.name, w, test.step)
+			}
 			if step != test.res || (end-start)/step > maxSteps || w.From != next || start-w.Shift != w.From {
 				t.Errorf("%s: %+v from %d on, by steps of %d", test.name, w, next, step)
 			}
