@@ -14,13 +14,14 @@ import (
 type schemas func(sink, metric string) (schema.Schema, bool)
 
 // schemasOf returns what c says of them: for every sink, or else the settings of
-// the whisper sinks, each for its own new files.
+// the whisper sinks, each for its own new files. What their plugin refuses, it says
+// itself.
 func schemasOf(c config.Config) (schemas, error) {
-	if s := c.Populate.Schema; s.Retentions != "" || s.Schemas != "" {
-		of, err := configured(s)
-		if err != nil {
-			return nil, fmt.Errorf("populate.schema: %w", err)
-		}
+	of, err := configured(c.Populate.Schema)
+	if err != nil {
+		return nil, err
+	}
+	if of != nil {
 		return func(_, metric string) (schema.Schema, bool) { return of(metric), true }, nil
 	}
 	written := make(map[string]schema.Schema)
@@ -28,12 +29,8 @@ func schemasOf(c config.Config) (schemas, error) {
 		if filepath.Base(s.Plugin) != whisperPlugin {
 			continue
 		}
-		found, err := whisperSchema(s.Config)
-		switch {
-		case err == nil:
+		if found, err := whisperSchema(s.Config); err == nil {
 			written[name] = found
-		case s.Required: // an optional sink stops nothing
-			return nil, fmt.Errorf("sinks.%s.config: %w", name, err)
 		}
 	}
 	return func(sink, _ string) (schema.Schema, bool) {
@@ -42,8 +39,11 @@ func schemasOf(c config.Config) (schemas, error) {
 	}, nil
 }
 
-// configured returns what populate.schema says of each metric.
+// configured returns what populate.schema says of each metric; nil: nothing.
 func configured(s config.Schema) (of func(metric string) schema.Schema, err error) {
+	if s.Retentions == "" && s.Schemas == "" {
+		return nil, nil
+	}
 	aggregation, err := schema.ParseAggregation(s.Aggregation)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func configured(s config.Schema) (of func(metric string) schema.Schema, err erro
 	}
 	rules, err := schema.Load(s.Schemas, s.Aggregations)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("populate.schema: %w", err)
 	}
 	for _, warning := range rules.Warnings() {
 		slog.Warn("populate.schema", "warning", warning)

@@ -39,6 +39,7 @@ type reloader struct {
 
 	plugins *fleet.Fleet
 	kept    *delivery.Delivery
+	jobs    *workshop
 	road    *flow.Flow
 	door    *web.Door
 }
@@ -79,7 +80,13 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	jobs, err := r.jobs.terms(next, byName(next, change.Resamplers))
+	if err != nil {
+		change.Abandon()
+		return err
+	}
 	change.Commit()
+	r.jobs.Change(jobs)
 	r.road.Admit(terms)
 	r.door.Change(served(next, change.Inputs), limits(next))
 	r.kept.Change(destinations(next, change.Sinks), next.Limits.Backfill)
