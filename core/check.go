@@ -51,7 +51,7 @@ func checkCommand(o *options) *cobra.Command {
 }
 
 func check(ctx context.Context, c config.Config, connect bool) error {
-	plugins, _, _, err := enlist(c, prometheus.NewRegistry())
+	plugins, err := enlist(c, prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}

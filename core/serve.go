@@ -64,30 +64,30 @@ func serve(ctx context.Context, c config.Config, w welcome, more wish) (err erro
 	}
 	defer store.Close()
 	metrics := newMetrics()
-	plugins, inputs, sinks, err := enlist(c, metrics)
+	plugins, err := enlist(c, metrics)
 	if err != nil {
 		return err
 	}
 	last := ledger.New(store, c.Validate.MaxAhead, metrics)
-	kept, err := openDelivery(c, sinks, last, metrics)
+	kept, err := openDelivery(c, plugins.sinks, last, metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	jobs, err := openJobs(c, last, kept, resamplers, metrics)
+	jobs, err := openJobs(c, last, kept, byName(c, plugins.resamplers), metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, jobs.Close()) }()
 	h := &house{c, metrics, plugins, last, kept, jobs, newRoad(ctx, terms, last, kept, metrics)}
-	return h.live(ctx, inputs, more, func(public net.Addr) { w.say(public, made, c.Data) })
+	return h.live(ctx, more, func(public net.Addr) { w.say(public, made, c.Data) })
 }
 
 // A house is every part, made and not yet at work.
 type house struct {
 	config  config.Config
 	metrics *prometheus.Registry
-	plugins *fleet.Fleet
+	plugins *roster
 	last    *ledger.Ledger
 	kept    *delivery.Delivery
 	jobs    *workshop
@@ -96,7 +96,7 @@ type house struct {
 
 // live has every part at work until ctx ends. It calls ready when requests can
 // come.
-func (h *house) live(ctx context.Context, inputs []*fleet.Input, more wish, ready func(public net.Addr)) error {
+func (h *house) live(ctx context.Context, more wish, ready func(public net.Addr)) error {
 	err := h.plugins.Open(ctx)
 	defer background(h.plugins.Run)()
 	if err != nil {
@@ -106,12 +106,12 @@ func (h *house) live(ctx context.Context, inputs []*fleet.Input, more wish, read
 	defer background(h.kept.Run)()
 	defer background(until(ctx, h.jobs.Run))()
 	jobs := desk{h.jobs, h.road.Grant, time.Now}
-	door := web.NewDoor(h.road, served(h.config, inputs), jobs.public(), limits(h.config), h.metrics)
+	door := web.NewDoor(h.road, served(h.config, h.plugins.inputs), jobs.public(), limits(h.config), h.metrics)
 	admin, err := h.admin(jobs.operator())
 	if err != nil {
 		return err
 	}
-	defer background(until(ctx, (&reloader{more, h.config, h.plugins, h.kept, h.jobs, h.road, door}).run))()
+	defer background(until(ctx, (&reloader{more, h.config, h.plugins.Fleet, h.kept, h.jobs, h.road, door}).run))()
 	return listen(ctx, h.config, door, admin, ready)
 }
 
@@ -213,20 +213,31 @@ func openRedis(c config.Redis) (*ledger.Redis, error) {
 	})
 }
 
-// enlist makes a fleet of every configured plugin. The plugins are in the order of
-// their names.
-func enlist(c config.Config, metrics prometheus.Registerer) (plugins *fleet.Fleet, inputs []*fleet.Input, sinks []*fleet.Sink, err error) {
-	plugins, err = fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
+// A roster is every configured plugin, in the order of their names.
+type roster struct {
+	*fleet.Fleet
+	inputs     []*fleet.Input
+	sinks      []*fleet.Sink
+	resamplers []*fleet.Resampler
+}
+
+// enlist makes a fleet of every configured plugin.
+func enlist(c config.Config, metrics prometheus.Registerer) (r *roster, err error) {
+	r = &roster{}
+	r.Fleet, err = fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	for _, spec := range inputSpecs(c) {
-		inputs = append(inputs, plugins.Input(spec))
+		r.inputs = append(r.inputs, r.Input(spec))
 	}
 	for _, spec := range sinkSpecs(c) {
-		sinks = append(sinks, plugins.Sink(spec))
+		r.sinks = append(r.sinks, r.Sink(spec))
 	}
-	return plugins, inputs, sinks, nil
+	for _, spec := range resamplerSpecs(c) {
+		r.resamplers = append(r.resamplers, r.Resampler(spec))
+	}
+	return r, nil
 }
 
 // listen serves on both listeners until ctx ends. It calls ready when requests
