@@ -74,8 +74,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inputs, sinks := inputSpecs(next), sinkSpecs(next)
-	change, err := r.plugins.Prepare(ctx, inputs, sinks)
+	change, err := r.plugins.Prepare(ctx, inputSpecs(next), sinkSpecs(next), resamplerSpecs(next))
 	if err != nil {
 		return err
 	}
@@ -132,6 +131,9 @@ func sinkSpecs(c config.Config) (specs []fleet.Spec) {
 	}
 	return specs
 }
+
+// resamplerSpecs returns the resamplers of c, of which there are none yet.
+func resamplerSpecs(config.Config) []fleet.Spec { return nil }
 
 // served joins the inputs of c, in the order of their names, with their routes.
 func served(c config.Config, inputs []*fleet.Input) (all []web.Input) {
