@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"fluxgate/core/config"
+	"fluxgate/core/delivery"
+	"fluxgate/core/populate"
 	"fluxgate/core/populate/remote"
 	"fluxgate/sdk"
 	"fluxgate/sdk/schema"
@@ -97,6 +99,23 @@ func TestOwnGraphiteIsAskedWhateverIsAllowed(t *testing.T) {
 	}
 	if own, err := openOwn(config.Populate{}); own != nil || err != nil {
 		t.Errorf("where none is configured: %v, %v", own, err)
+	}
+}
+
+func TestSinkOfAJob(t *testing.T) {
+	sinks := map[string]populate.Sink{"carbon": &delivery.Direct{}, "files": &delivery.Direct{}}
+	tests := []struct{ usual, name, want, err string }{
+		{"carbon", "", "carbon", ""},
+		{"carbon", "files", "files", ""},
+		{"", "files", "files", ""},
+		{"", "", "", "invalid: no sink is named: name one of carbon, files, or set populate.sink"},
+		{"carbon", "none", "", `invalid: there is no sink "none": it is one of carbon, files`},
+	}
+	for _, tt := range tests {
+		sink, name, err := sinking(tt.usual, sinks)(tt.name)
+		if name != tt.want || errorText(err) != tt.err || err == nil && sink != sinks[tt.want] {
+			t.Errorf("%q, usually %q: got %q, %v; want %q, %q", tt.name, tt.usual, name, err, tt.want, tt.err)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func TestPace(t *testing.T) {
 	}{
 		{"nothing is known", nil, 10, pace{}},
 		{"one look tells nothing", []mark{{at(0), 5}}, 10, pace{}},
-		{"even", []mark{{at(0), 0}, {at(2), 100}}, 200, pace{50, 4 * time.Second}},
+		{"even", []mark{{at(0), 100}, {at(2), 200}}, 200, pace{50, 4 * time.Second}},
 		{"between the first and the last", []mark{{at(0), 0}, {at(1), 90}, {at(2), 100}}, 100, pace{50, 2 * time.Second}},
 		{"begun seconds count whole", []mark{{at(0), 0}, {at(1), 100}}, 101, pace{100, 2 * time.Second}},
 		{"nothing is left", []mark{{at(0), 0}, {at(1), 100}}, 0, pace{100, 0}},
