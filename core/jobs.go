@@ -74,7 +74,7 @@ func (d desk) post(r *http.Request, body []byte) (flow.Answer, error) {
 
 // order takes a request of the operator, who needs no key.
 func (d desk) order(r *http.Request, body []byte) (flow.Answer, error) {
-	p, err := populate.Decode(body, "", d.now())
+	p, err := populate.Decode(body, "of the operator", d.now())
 	if err != nil {
 		return flow.Answer{}, err
 	}

@@ -209,3 +209,124 @@ func TestQuestionsAboutJobs(t *testing.T) {
 		})
 	}
 }
+
+// vistaBody is what Vista sends, with a key as JSON; changes are members and what
+// they become.
+func vistaBody(t *testing.T, key any, changes ...string) string {
+	t.Helper()
+	body := map[string]any{
+		"remote_host_type": "graphite", "remote_target": "x.y", "metric": "acme.x.y", "namespace_prefix": "acme", "key": key,
+		"token": "secret-token", "user": "secret-user", "password": "secret-password",
+		"fetch_resolution_urls": `"['http://old/render/?from=-7days&format=json&target=x.y']"`,
+	}
+	return changed(t, body, changes)
+}
+
+// plainBody is a request in our own form.
+func plainBody(t *testing.T, changes ...string) string {
+	t.Helper()
+	return changed(t, map[string]any{"source": map[string]any{"type": "graphite", "url": "http://old", "target": "x.y"}, "metric": "x..y"}, changes)
+}
+
+func changed(t *testing.T, body map[string]any, changes []string) string {
+	t.Helper()
+	for i := 0; i < len(changes); i += 2 {
+		var value any
+		if err := json.Unmarshal([]byte(changes[i+1]), &value); err != nil {
+			t.Fatal(err)
+		}
+		body[changes[i]] = value
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestPostedRequests(t *testing.T) {
+	const invalidKey = `{"code": 401, "message": "invalid key"}`
+	tests := []struct {
+		name, key, body string // key is that of the header
+		fail            error
+		status          int
+		answer          string // is part of it
+		metric, prefix  string // of the job; empty: none is submitted
+	}{
+		{name: "Vista", body: vistaBody(t, boundKey), status: 204, metric: "acme.x.y", prefix: "acme"},
+		{name: "Vista, bound by its key", body: vistaBody(t, boundKey, "metric", `"other.x"`), status: 204, metric: "acme.other.x", prefix: "acme"},
+		{name: "Vista, unbound", body: vistaBody(t, rootKey, "metric", `"other x"`), status: 204, metric: "other_x"},
+		{name: "Vista, with nothing to do", body: vistaBody(t, rootKey, "remote_target", `"nothing to do"`), status: 204},
+		{name: "Vista, with a key in the header", key: rootKey, body: vistaBody(t, "x"), status: 204, metric: "acme.x.y"},
+		{name: "an unknown key", body: vistaBody(t, "x"), status: 401, answer: invalidKey},
+		{name: "a key that is no text", body: vistaBody(t, 5), status: 401, answer: invalidKey},
+		{name: "the key None", body: vistaBody(t, "None"), status: 401, answer: invalidKey},
+		{name: "no key", body: plainBody(t), status: 400, answer: `"no key passed"`},
+		{name: "an unknown key with a fault", body: vistaBody(t, "x", "metric", `5`), status: 401, answer: invalidKey},
+		{name: "a fault", body: vistaBody(t, rootKey, "remote_target", `null`), status: 400, answer: `"remote_target `},
+		{name: "no JSON", key: rootKey, body: "abc", status: 400, answer: `"invalid json data"`},
+		{name: "no body", key: rootKey, status: 400, answer: `{"code": 400, `},
+		{name: "a metric that cannot be", body: vistaBody(t, rootKey, "metric", `"a;b"`), status: 400, answer: `{"code": 400, "message": "invalid metric - a;b - invalid characters in name"}`},
+		{name: "a refused job", body: vistaBody(t, rootKey), fail: sdk.Invalidf("host old is not allowed"), status: 400, answer: `{"code": 400, "message": "host old is not allowed"}`},
+		{name: "no room", body: vistaBody(t, rootKey), fail: sdk.Unavailablef("no room"), status: 503, answer: `{"code": 503, "message": "no room"}`},
+
+		{name: "plain", key: boundKey, body: plainBody(t), status: 202, answer: `{"id":"1","state":"queued","metric":"acme.x.y",`, metric: "acme.x.y", prefix: "acme"},
+		{name: "plain, with its key inside", body: plainBody(t, "key", `"`+rootKey+`"`), status: 202, answer: `"metric":"x.y"`, metric: "x.y"},
+		{name: "a dry run", key: boundKey, body: plainBody(t, "dry_run", "true"), status: 200, answer: `{"metric":"acme.x.y",`},
+		{name: "a dry run that is refused", key: boundKey, body: plainBody(t, "dry_run", "true"), fail: sdk.Invalidf("not so"), status: 400, answer: `{"code": 400, "message": "not so"}`},
+		{name: "plain, with a fault", key: boundKey, body: plainBody(t, "step", `"x"`), status: 400, answer: `"step is no step`},
+	}
+	for _, tt := range tests {
+		for _, path := range []string{"/populate_metric", "/flux/populate_metric"} {
+			jobs := &counter{fail: tt.fail}
+			public, _ := testDesk(t, jobs)
+			w, r := httptest.NewRecorder(), httptest.NewRequest("POST", path, strings.NewReader(tt.body))
+			r.Header.Set("key", tt.key)
+			public.ServeHTTP(w, r)
+			body := w.Body.String()
+			if w.Code != tt.status || !strings.Contains(body, tt.answer) || tt.status == 204 && body != "" {
+				t.Errorf("%s: answered %d %q, want %d %q", tt.name, w.Code, body, tt.status, tt.answer)
+			}
+			if strings.Contains(body, "secret") || strings.Contains(body, boundKey) || strings.Contains(body, rootKey) {
+				t.Errorf("%s: answered with a secret: %s", tt.name, body)
+			}
+			if retry := w.Header().Get("Retry-After"); (retry != "") != (tt.status == 503) {
+				t.Errorf("%s: Retry-After is %q", tt.name, retry)
+			}
+			if tt.metric == "" && len(jobs.jobs) > 0 || tt.metric != "" && (len(jobs.jobs) != 1 || jobs.jobs[0].Metric != tt.metric || jobs.jobs[0].Prefix != tt.prefix) {
+				t.Errorf("%s: submitted %+v, want one for %q of %q", tt.name, jobs.jobs, tt.metric, tt.prefix)
+			}
+			if len(jobs.by) > 0 && slices.Equal(jobs.by[0].Hosts, []string{"old"}) != (jobs.by[0].Prefix == "acme") {
+				t.Errorf("%s: it may fetch from %v", tt.name, jobs.by[0].Hosts)
+			}
+		}
+	}
+}
+
+func TestPostsOfTheOperator(t *testing.T) {
+	tests := []struct {
+		body   string
+		status int
+		answer string
+		metric string
+	}{
+		{plainBody(t), 202, `"metric":"x.y"`, "x.y"},
+		{plainBody(t, "dry_run", "true"), 200, `{"metric":"x.y",`, ""},
+		{plainBody(t, "metric", `""`), 400, `{"code": 400, "message": "metric `, ""},
+		{vistaBody(t, rootKey), 400, "this is a request of Vista: post it to /populate_metric of the public listener", ""},
+		{"", 400, `{"code": 400, `, ""},
+	}
+	for _, tt := range tests {
+		jobs := &counter{}
+		_, operator := testDesk(t, jobs)
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/populate/jobs", strings.NewReader(tt.body))
+		r.Header.Set("Authorization", "Bearer token")
+		operator.ServeHTTP(w, r)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.answer) {
+			t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, tt.status, tt.answer)
+		}
+		if (len(jobs.jobs) == 1) != (tt.metric != "") || len(jobs.jobs) == 1 && jobs.jobs[0].Metric != tt.metric {
+			t.Errorf("submitted %v, want %q", jobs.jobs, tt.metric)
+		}
+	}
+}

@@ -63,9 +63,8 @@ func (r *order) body(dryRun bool) map[string]any {
 	if r.prometheus != "" {
 		kind, remote = populate.Prometheus, r.prometheus
 	}
-	body := map[string]any{"kind": kind, "remote": remote, "target": r.target, "metric": r.metric}
-	if dryRun {
-		body["dry_run"] = true
+	body := map[string]any{
+		"source": map[string]string{"type": kind, "url": remote, "target": r.target}, "metric": r.metric, "dry_run": dryRun,
 	}
 	for name, value := range map[string]string{
 		"from": r.from, "until": r.until, "step": r.step, "resampler": r.resampler, "sink": r.sink,

@@ -118,6 +118,9 @@ func TestPopulateCommands(t *testing.T) {
 		{"cancel 1", "", `job "1" is done already`},
 		{"retry 2", "job 2 for other.b: queued\n", ""},
 		{"plan --prometheus http://prom:9090 --target up --metric a", "a has no points yet", ""},
+		{"plan --prometheus http://prom:9090 --target up --metric a --from -7d --until now --step 10m", "a has no points yet", ""},
+		{"plan --prometheus prom:9090 --target up --metric a", "", "source.url begins with neither http:// nor https://: nothing else is fetched"},
+		{"plan --prometheus http://prom:9090 --target up --metric a --from monday", "", `from is no time: use Unix seconds, RFC 3339, or a distance from now such as "-7d"`},
 		{"plan --prometheus http://prom:9090 --target up --metric ;", "", "invalid metric - ; - invalid characters in name"},
 	}
 	for _, tt := range tests {
@@ -146,12 +149,12 @@ func TestPopulateUsage(t *testing.T) {
 func TestRequestOfACommandLine(t *testing.T) {
 	o := order{graphite: "http://old", target: "x", metric: "m", from: "-7d", until: "1700000000", step: "60s", resampler: "sum", sink: "carbon"}
 	got, err := json.Marshal(o.body(true))
-	want := `{"dry_run":true,"from":"-7d","kind":"graphite","metric":"m","remote":"http://old","resampler":"sum","sink":"carbon","step":"60s","target":"x","until":"1700000000"}`
+	want := `{"dry_run":true,"from":"-7d","metric":"m","resampler":"sum","sink":"carbon","source":{"target":"x","type":"graphite","url":"http://old"},"step":"60s","until":"1700000000"}`
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	o = order{prometheus: "http://prom", target: "up", metric: "m"}
-	if got, _ := json.Marshal(o.body(false)); string(got) != `{"kind":"prometheus","metric":"m","remote":"http://prom","target":"up"}` {
+	if got, _ := json.Marshal(o.body(false)); string(got) != `{"dry_run":false,"metric":"m","source":{"target":"up","type":"prometheus","url":"http://prom"}}` {
 		t.Errorf("got %s", got)
 	}
 }
