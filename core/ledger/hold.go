@@ -56,11 +56,11 @@ func (l *Ledger) Hold(ctx context.Context, metric string) (held context.Context,
 	held, lose := context.WithCancelCause(ctx)
 	var renewal sync.WaitGroup
 	renewal.Go(func() { lose(lease.renew(held)) })
-	return held, sync.OnceFunc(func() {
+	return held, func() {
 		lose(nil)
 		renewal.Wait()
 		lease.end(ctx)
-	}), nil
+	}, nil
 }
 
 // A lease is the right to work on a metric.

@@ -135,15 +135,57 @@ func TestHoldWithoutAStore(t *testing.T) {
 	})
 }
 
+// A mute store gives the lease, and its answer is lost.
+type mute struct{ *memory }
+
+func (s mute) Lease(ctx context.Context, metric, owner string, d time.Duration) (bool, error) {
+	_, err := s.memory.Lease(ctx, metric, owner, d)
+	return false, errors.Join(err, errDown)
+}
+
+func TestLeaseWithoutAnAnswerIsGivenBack(t *testing.T) {
+	l, m := newTestLedger()
+	l.store = mute{m}
+	if _, _, err := l.Hold(t.Context(), "a"); !errors.Is(err, sdk.ErrUnavailable) || len(m.owners) > 0 {
+		t.Errorf("told %v; leases %v", err, m.owners)
+	}
+}
+
+// A stubborn store renews in its own time, also when nobody wants it any more.
+type stubborn struct {
+	*memory
+	renew chan struct{}
+}
+
+func (s stubborn) Renew(ctx context.Context, metric, owner string, d time.Duration) (bool, error) {
+	if d > 0 {
+		<-s.renew
+		ctx = context.WithoutCancel(ctx)
+	}
+	return s.memory.Renew(ctx, metric, owner, d)
+}
+
 // Nobody renews what is given back.
 func TestReleaseWaitsForTheRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, m := newTestLedger()
+		s := stubborn{m, make(chan struct{})}
+		l.store = s
 		_, release := hold(t, l)
-		m.set(func(m *memory) { m.slow = time.Second })
-		time.Sleep(renewPause + time.Second/2) // of the test's own clock
-		m.set(func(m *memory) { m.slow = 0 })
-		release()
+		time.Sleep(renewPause + time.Second) // of the test's own clock
+		released := make(chan struct{})
+		go func() {
+			release()
+			close(released)
+		}()
+		synctest.Wait()
+		select {
+		case <-released:
+			t.Error("released while the lease is being renewed")
+		default:
+		}
+		close(s.renew)
+		<-released
 		renewed := m.renewed
 		time.Sleep(time.Minute)
 		if m.renewed != renewed || len(m.owners) > 0 {

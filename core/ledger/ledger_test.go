@@ -47,7 +47,7 @@ func (m *memory) wait(ctx context.Context) error {
 	if down {
 		return errDown
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (m *memory) Last(ctx context.Context, metrics []string) ([]int64, error) {

@@ -48,7 +48,7 @@ func FuzzTimestampOf(f *testing.F) {
 
 // beyond are parts that Python reads and never prints. An entry with one may be
 // none to us.
-var beyond = []string{"0x5f", "1_000", "5j", "True", "'x'", "(1, 2)", "[1]", "- 5", "5 # x\n", "'a' 'b': 1", `'\x74imestamp': 5`, "('timestamp'): 7", "5: 6"}
+var beyond = []string{"0x5f", "1_000", "5j", "True", "'x'", "(1, 2)", "[1]", "- 5", "5 # x\n", "'a' 'b': 1", `'\x74imestamp': 5`, "('timestamp'): 7", "5: 6", "5." + strings.Repeat("0", 1500)}
 
 // A writer makes up entries.
 type writer struct {
@@ -71,7 +71,7 @@ func (w *writer) space() string {
 func (w *writer) value() string {
 	switch w.IntN(16) {
 	case 0:
-		return w.one("nan", "inf", "-inf", "NaN", "none", "null", "", "+", ".", "e5", "--5", "+-5", "1.2.3", "5e", "1e5.0", "5f", "infinity", "1,2")
+		return w.one("nan", "inf", "-inf", "NaN", "none", "null", "", "+", ".", "e5", "--5", "+-5", "1.2.3", "5e", "1e5.0", "5f", "infinity", "1,2", strings.Repeat("9", 5000))
 	case 1:
 		w.wild = true
 		return w.one(beyond...)
@@ -97,6 +97,9 @@ func (w *writer) name() string {
 func (w *writer) entry() string {
 	w.wild = false
 	dict := w.IntN(2) == 0
+	if w.IntN(6) == 0 { // as Python prints it, but for the values
+		return fmt.Sprintf(map[bool]string{true: "{'timestamp': %s, 'value': %s}", false: "[%s, %s]"}[dict], w.value(), w.value())
+	}
 	var b strings.Builder
 	b.WriteString(w.one("", "", "", " ", "\t", "\n"))
 	b.WriteString(map[bool]string{true: "{", false: "["}[dict] + w.space())

@@ -42,6 +42,16 @@ func TestRedisEntryWithoutAValue(t *testing.T) {
 	}
 }
 
+// Of a timestamp with a fraction the whole seconds count, in the script too.
+func TestRedisEntryAtTheEdgeOfBelief(t *testing.T) {
+	s := openTestRedis(t, RedisOptions{Addresses: []string{servers.Redis(t).Address}})
+	s.client.Set(t.Context(), "flux.last.a", "[1478021760.5, 1.0]", 0)
+	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now})
+	if list, _ := text(t, s.client, "a"); list != "[1478021760.5, 1.0]" {
+		t.Errorf("the entry was moved back to %q", list)
+	}
+}
+
 // redises runs a test against a Redis, with the rights of the README, and a
 // cluster.
 func redises(t *testing.T, test func(*testing.T, *Redis)) {
