@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -145,8 +146,11 @@ func told(status int, result any, err error) (flow.Answer, error) {
 	if err != nil {
 		return flow.Answer{}, err
 	}
-	body, err := json.Marshal(result)
-	return flow.Answer{Status: status, Body: body}, err
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false) // people read the URLs
+	err = e.Encode(result)
+	return flow.Answer{Status: status, Body: bytes.TrimSpace(body.Bytes())}, err
 }
 
 // one asks something about the job that the route names.
