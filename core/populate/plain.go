@@ -138,7 +138,7 @@ func (m *members) step(name string) int64 {
 func secondsIn(text string) (seconds int64, ok bool) {
 	for text != "" {
 		digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
-		number, err := strconv.ParseInt(text[:digits], 10, 33)
+		number, err := strconv.ParseUint(text[:digits], 10, 32)
 		text = text[digits:]
 		letters := len(text) - len(strings.TrimLeft(text, "abcdefghijklmnopqrstuvwxyz"))
 		unit := secondsOf(text[:letters])
@@ -146,7 +146,7 @@ func secondsIn(text string) (seconds int64, ok bool) {
 			return 0, false
 		}
 		text = text[letters:]
-		if seconds += number * unit; seconds > maxTimestamp {
+		if seconds += int64(number) * unit; seconds > maxTimestamp {
 			return 0, false
 		}
 		ok = true

@@ -68,10 +68,7 @@ func (m *members) remoteKind(name string, urls []string) string {
 
 // kindOf guesses from the shape of a URL what answers it; empty: no guess.
 func kindOf(rawURL string) string {
-	l, err := locate(rawURL)
-	if err != nil {
-		return ""
-	}
+	l, _ := locate(rawURL) // where that finds no location, the empty one tells nothing
 	path := strings.TrimSuffix(l.path, "/")
 	switch {
 	case strings.HasSuffix(path, "/render") && strings.Contains("&"+l.query, "&target="):
