@@ -62,16 +62,16 @@ for job in json.load(sys.stdin):
             os.unlink(path)
         whisper.create(path, [tuple(a) for a in job['archives']], xff, job['aggregation'])
     now, newest = job['now'], job['newest']
-    if newest:
-        whisper.update(ours, newest[1], newest[0], now=newest[0])
+    whisper.update(ours, newest[1], newest[0], now=newest[0])
     for ts, value in job['live']:
         whisper.update(live, value, ts, now=ts)
-    if newest:
-        whisper.update(live, newest[1], newest[0], now=newest[0])
+    whisper.update(live, newest[1], newest[0], now=newest[0])
     for batch in job['batches']:
         whisper.update_many(ours, batch['points'], now=batch['now'])
     archives = whisper.info(ours)['archives']
     compared, differ, finer = [], [], -1
+    if contents(ours, now, archives[0]).get(newest[0]) != struct.pack('>d', newest[1]).hex():
+        differ.append('the newest live value is gone')
     for a in archives:
         got, want = contents(ours, now, a), contents(live, now, a)
         step, n = a['secondsPerPoint'], 0
@@ -95,7 +95,7 @@ type parityJob struct {
 	LiveXFF     float64       `json:"live_xff"`
 	Aggregation string        `json:"aggregation"`
 	Now         int64         `json:"now"` // when the files are compared
-	Newest      []any         `json:"newest"`
+	Newest      timed         `json:"newest"`
 	Live        []timed       `json:"live"`
 	Batches     []parityBatch `json:"batches"`
 	Direct      bool          `json:"direct"` // compare only what the finer archive does not reach
@@ -118,11 +118,12 @@ type parityAnswer struct {
 	Differ   []string `json:"differ"`
 }
 
-// job makes the plan's sequences and what writes them: 480 points at a time, as
-// many seconds apart as slowness says.
+// job makes the plan's sequences and what writes them: 480 points at a time,
+// each as many seconds later as slowness says. A live point is there before.
 func job(p plan, points []span, slowness int64) parityJob {
 	s := p.schema
-	j := parityJob{XFF: s.XFilesFactor, LiveXFF: s.XFilesFactor, Aggregation: s.Aggregation.String(), Now: p.now}
+	j := parityJob{XFF: s.XFilesFactor, LiveXFF: s.XFilesFactor, Aggregation: s.Aggregation.String(), Now: p.now + slowness}
+	j.Newest = timed{j.Now - j.Now%s.Retentions[0].Step, 42.5}
 	for _, r := range s.Retentions {
 		j.Archives = append(j.Archives, [2]int64{r.Step, r.Count})
 	}
@@ -215,7 +216,7 @@ func TestHistoryIsAsIfItHadArrivedLive(t *testing.T) {
 	}{
 		{"three days", usual, schema.Average, 0.5, 60, 3, false, 0, []int{1430, 280, 0}},
 		{"ten days with gaps, sum", usual, schema.Sum, 0.5, 60, 10, true, 0, []int{500, 400, 20}},
-		{"written slowly", usual, schema.Average, 0.5, 60, 9, true, 97, []int{500, 400, 20}},
+		{"written slowly", usual, schema.Average, 0.5, 60, 9, true, 700, []int{500, 400, 20}},
 		{"ten seconds", "10s:6h,1m:1d,10m:7d", schema.Max, 1, 10, 2, false, 0, []int{2100, 1060, 100}},
 		{"the last, no factor", "60s:6h,5m:2d,30m:30d", schema.Last, 0, 60, 5, true, 0, []int{100, 200, 80}},
 		{"all or nothing", "60s:6h,5m:2d,30m:30d", schema.Average, 1, 60, 5, true, 0, []int{100, 0, 0}},
@@ -269,10 +270,7 @@ func TestGeneratedHistory(t *testing.T) {
 		if random.IntN(4) > 0 {
 			points = gapped(random, points)
 		}
-		j := job(planOf(s, now, points), points, []int64{0, 0, step, 3 * step}[random.IntN(4)])
-		if random.IntN(2) == 0 {
-			j.Newest = []any{until, 42.5}
-		}
+		j := job(planOf(s, now, points), points, []int64{0, 0, step, 3 * step, 9 * step}[random.IntN(5)])
 		names, jobs = append(names, fmt.Sprint("job ", i)), append(jobs, j)
 	}
 	sum := 0
@@ -291,7 +289,7 @@ func TestGeneratedHistory(t *testing.T) {
 // randomSchema has two to four archives.
 func randomSchema(random *rand.Rand) schema.Schema {
 	for {
-		s := schema.Schema{Aggregation: schema.Average, XFilesFactor: []float64{0, 0.1, 0.3, 0.5, 0.5, 0.7, 1}[random.IntN(7)]}
+		s := schema.Schema{Aggregation: schema.Average, XFilesFactor: []float64{0, 0.2, 0.3, 0.5, 0.5, 0.7, 1}[random.IntN(7)]}
 		if random.IntN(3) > 0 {
 			s.Aggregation = schema.Average + schema.Aggregation(random.IntN(int(schema.AbsoluteMin)))
 		}
@@ -340,6 +338,12 @@ func TestSequences(t *testing.T) {
 			"420:23 360:24 300:25 240:26 180:27 120:28 60:29", "1500:7 1200:12 900:17", "900:17"},
 		{"boundary, ten minutes later", small(schema.Average, 0.5), every(60, 30, noon), 0, 600,
 			"420:23 360:24 300:25 240:26 180:27 120:28 60:29", "1500:7 1200:12 900:17", "900:17 600:22 300:27"},
+		{"boundary, twenty minutes later", small(schema.Average, 0.5), every(60, 30, noon), 0, 1200,
+			"420:23 360:24 300:25 240:26 180:27 120:28 60:29", "1500:7 1200:12 900:17", "300:27"},
+		{"the finer archive first", schema.Schema{Retentions: append(small(0, 0).Retentions, schema.Retention{Step: 600, Count: 10}),
+			Aggregation: schema.Average, XFilesFactor: 1}, every(60, 60, noon), 0, 0,
+			"420:53 360:54 300:55 240:56 180:57 120:58 60:59", "1500:37 1200:42 900:47 3600:4.5 3000:14.5", "900:47 3000:14.5"},
+		{"a fifth, less than the factor as the file keeps it", small(schema.Average, 0.2), spans(60, 1200, 1, 900, 2, 840, 3), 0, 0, "", "900:2.5", "900:2.5"},
 		{"what the target has is left alone", small(schema.Average, 0.5), spans(60, 1140, 1, 1080, 1, 1020, 1, 900, 2, 840, 2, 780, 2, 60, 3), 1200, 0,
 			"60:3", "900:2", "900:2"},
 		{"a live value in the finest interval", schema.Schema{Retentions: []schema.Retention{{Step: 600, Count: 10}}, Aggregation: schema.Average},
@@ -348,7 +352,8 @@ func TestSequences(t *testing.T) {
 		{"points that cover differently", small(schema.Average, 1), mixed, 0, 0, "", "1200:12", ""},
 		{"differently, unknown counting as 0", small(schema.AverageZero, 0), spans(120, 1200, 10, 1080, 10), 0, 0, "", "1200:8", ""},
 		{"a sum", small(schema.Sum, 1), mixed, 0, 0, "", "1200:30", ""},
-		{"one that covers all", small(schema.AverageZero, 1), spans(3600, 1200, 7, 900, 0.1), 0, 0, "", "1200:7 900:0.1", "900:0.1"},
+		{"one that covers all", small(schema.AverageZero, 1), append(spans(3600, 1200, 7, 900, 0.7), spans(60, 840, 3)...),
+			0, 0, "", "1200:7 900:0.7", "900:0.7"},
 		{"finer than the file", schema.Schema{Retentions: []schema.Retention{{Step: 300, Count: 10}}, Aggregation: schema.Max, XFilesFactor: 1},
 			spans(60, 2400, 5, 900, 1, 840, 3, 300, 2), 0, 0, "900:3 300:2", "", ""},
 		{"beyond what a float holds", small(schema.Sum, 0), spans(60, 1200, math.MaxFloat64, 1140, math.MaxFloat64, 900, 1), 0, 0, "", "900:1", "900:1"},
@@ -386,6 +391,31 @@ func TestSequencesAreResumed(t *testing.T) {
 		if name == "coarse" && len(all) < 200 {
 			t.Errorf("coarse has only %d points", len(all))
 		}
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	const count = 1_000_000
+	p := planOf(schema.Schema{Retentions: archives(t, "60s:30d,10m:300d,1h:3y"), Aggregation: schema.Average, XFilesFactor: 0.5}, noon, nil)
+	p.points = func() iter.Seq[span] {
+		return func(yield func(span) bool) {
+			for i := range int64(count) {
+				if !yield(span{noon - (count-i)*60, 1, 60}) {
+					return
+				}
+			}
+		}
+	}
+	written := 0
+	allocations := testing.AllocsPerRun(1, func() {
+		for _, sequence := range []iter.Seq[sdk.Point]{p.fine(), p.coarse(), p.boundary(noon)} {
+			for range sequence {
+				written++
+			}
+		}
+	})
+	if written < 2*80_000 || allocations > 500 {
+		t.Errorf("%d points written in two runs with %v allocations in each, want at most 500", written, allocations)
 	}
 }
 
