@@ -165,11 +165,7 @@ func (desk) one(ask func(id string, by populate.Asker) (*populate.Job, error)) q
 	}
 }
 
-// A jobList is several jobs, the newest first.
-type jobList struct {
-	Jobs []populate.Job `json:"jobs"`
-}
-
+// list tells of several jobs, the newest first.
 func (d desk) list(r *http.Request, by populate.Asker) (any, error) {
 	s, err := readSelection(r.URL.Query(), by.Prefix)
 	if err != nil {
@@ -180,5 +176,5 @@ func (d desk) list(r *http.Request, by populate.Asker) (any, error) {
 		among = math.MaxInt
 	}
 	jobs, err := d.Jobs(by, among)
-	return jobList{s.of(jobs)}, err
+	return s.of(jobs), err
 }

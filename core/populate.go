@@ -184,14 +184,14 @@ func populateListCommand(o *options) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: o.asking(func(cmd *cobra.Command, server *console, _ []string) error {
 			query := url.Values{"limit": {strconv.Itoa(limit)}, "state": {state}, "metric": {metric}}
-			var found jobList
+			var found []populate.Job
 			if err := server.ask(cmd.Context(), http.MethodGet, jobsPath+"?"+query.Encode(), nil, &found); err != nil {
 				return err
 			}
 			if output.json {
 				return printJSON(cmd.OutOrStdout(), found)
 			}
-			return printJobs(cmd.OutOrStdout(), found.Jobs)
+			return printJobs(cmd.OutOrStdout(), found)
 		}),
 	}
 	output.addTo(cmd)

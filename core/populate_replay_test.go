@@ -340,7 +340,7 @@ func (j listedJob) ended() bool {
 // listedJobs returns the jobs of the case that are in the list.
 func (r *populateReplay) listedJobs(t *testing.T) (own []listedJob) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.listen+"/populate_metric/jobs", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.listen+"/populate_metric/jobs?limit=1000", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
