@@ -97,7 +97,7 @@ func printWindows(out io.Writer, windows []populate.Window) error {
 	for i, n := range windows {
 		fmt.Fprintf(out, "\nwindow %d: %s, %s to %s, %d points, %d resampled", i+1, n.State, clockAt(n.Begin), clockAt(n.End), n.Points, n.Intervals)
 		if n.Attempts > 0 {
-			fmt.Fprintf(out, ", %d attempts failed", n.Attempts)
+			fmt.Fprintf(out, ", failed attempts: %d", n.Attempts)
 		}
 		if n.Next != nil {
 			fmt.Fprintf(out, ", tried again %s", clock(n.Next))

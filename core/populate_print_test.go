@@ -77,7 +77,7 @@ datapoints         80 delivered, 1 refused, of 90
 window 1: resampled, 2023-11-09 03:20:00 to 2023-11-14 22:13:20, 100 points, 90 resampled
   http://old:8080/render/?target=x.y&from=1
 
-window 2: pending, 2023-11-03 08:27:00 to -, 0 points, 0 resampled, 3 attempts failed, tried again 2023-11-14 22:15:00
+window 2: pending, 2023-11-03 08:27:00 to -, 0 points, 0 resampled, failed attempts: 3, tried again 2023-11-14 22:15:00
   http://old:8080/render/?target=x.y&from=2
   no answer
 `

@@ -88,14 +88,14 @@ func columns(f *os.File) int {
 	return int(size.Col)
 }
 
-const barWidth = 26
+const barWidth = 20
 
 // tell tells of a job, if there is something to tell.
 func (t *teller) tell(j populate.Job, now time.Time) {
 	t.marks = noted(t.marks, mark{now, j.Delivered})
 	line := status(j, paceOf(t.marks, rest(j)), now)
 	if width := t.width(); width > 0 {
-		line = fmt.Sprintf("%s %3.0f%%  job %s: %s", bar(share(j), barWidth), 100*share(j), j.ID, line)
+		line = fmt.Sprintf("%s %3.0f%%  %s", bar(share(j), barWidth), 100*share(j), line)
 		fmt.Fprintf(t.out, "\r%s\x1b[K", fitted(line, width-1))
 		return
 	}

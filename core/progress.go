@@ -96,8 +96,8 @@ func bar(share float64, width int) string {
 // status tells in a line how far a job is.
 func status(j populate.Job, p pace, now time.Time) string {
 	parts := []string{string(j.State)}
-	if len(j.Windows) > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d windows", settled(j), len(j.Windows)))
+	if had := settled(j); had < len(j.Windows) || len(j.Windows) > 0 && j.Total == 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d windows", had, len(j.Windows)))
 	}
 	if j.Total > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d datapoints", j.Delivered, j.Total))
@@ -107,7 +107,7 @@ func status(j populate.Job, p pace, now time.Time) string {
 	}
 	waits := j.Due != nil && j.Due.After(now)
 	if p.rate > 0 && !hasEnded(j.State) && !waits {
-		parts = append(parts, fmt.Sprintf("%.0f a second", p.rate))
+		parts = append(parts, fmt.Sprintf("%.0f/s", p.rate))
 	}
 	if p.left > 0 && !hasEnded(j.State) && !waits {
 		parts = append(parts, fmt.Sprintf("%v left", p.left))
