@@ -130,8 +130,8 @@ func pythonEscape(text string) (value string, n int, err error) {
 		return pythonNumber(text, 1, 1+4, 16)
 	case 'U':
 		return pythonNumber(text, 1, 1+8, 16)
-	case 'N', '\n', '\r':
-		return "", 0, fmt.Errorf("the escape %q is not known here", text[:1])
+	case 'N':
+		return "", 0, errors.New(`the escape \N is not known here`)
 	}
 	return `\`, 0, nil
 }

@@ -66,6 +66,7 @@ func TestPlainTimes(t *testing.T) {
 		{name: "milliseconds", from: 1_600_000_000_000, err: "from is not between"},
 		{name: "beyond 64 bits", from: "99999999999999999999", err: "from is no time"},
 		{name: "an endless distance", from: "-4294967295y", err: "from is no time"},
+		{name: "a product that wraps around", from: "-144115188075855872d1h", err: "from is no time"},
 		{name: "a sum without end", from: "-" + strings.Repeat("135y", 100), err: "from is no time"},
 		{name: "a part of a second", from: 1.5, err: "from is no time"},
 		{name: "negative", from: -7, err: "from is no time"},

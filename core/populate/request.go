@@ -259,7 +259,7 @@ func locate(rawURL string) (location, error) {
 // soundHost reports whether host is a name or an address, and perhaps a port.
 func soundHost(host string) bool {
 	u, err := url.Parse("http://" + host)
-	if err != nil || u.Host != host || strings.HasSuffix(host, ":") {
+	if err != nil || strings.HasSuffix(host, ":") {
 		return false
 	}
 	if number, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || number == 0) {
@@ -268,7 +268,7 @@ func soundHost(host string) bool {
 	name := u.Hostname()
 	if strings.HasPrefix(host, "[") {
 		ip, err := netip.ParseAddr(name)
-		return err == nil && ip.Is6() && ip.Zone() == ""
+		return err == nil && ip.Zone() == ""
 	}
 	return strings.Trim(name, "-._") != "" && !strings.ContainsFunc(name, notInName)
 }

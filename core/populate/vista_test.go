@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +15,14 @@ import (
 // asVista returns what Vista makes of a list of URLs that hold no single quote,
 // nor anything that Python would escape.
 func asVista(urls ...string) string { return `"['` + strings.Join(urls, "', '") + `']"` }
+
+// quoted puts text in quotes, and what comes of it again, n times.
+func quoted(n int, text string) string {
+	for range n {
+		text = strconv.Quote(text)
+	}
+	return text
+}
 
 func TestVista(t *testing.T) {
 	got := sound(t, "all nine", vistaPost().with("token", "T").with("user", "U").with("password", "P").body(t))
@@ -171,6 +180,7 @@ func TestVistaURLs(t *testing.T) {
 		{"text of a JSON array", `["` + hourURL + `", "http:\/\/h\/\ud83d\ude00"]`, []string{hourURL, "http://h/😀"}},
 		{"text of a JSON string of a JSON array", `"[\"` + hourURL + `\"]"`, []string{hourURL}},
 		{"quoted again by Python", `'"[\'` + hourURL + `\']"'`, []string{hourURL}},
+		{"quoted three times", quoted(3, `["`+hourURL+`"]`), []string{hourURL}},
 		{"each once, in order", []string{weekURL, hourURL, weekURL, hourURL}, []string{weekURL, hourURL}},
 		{"empty tuple", "()", nil},
 		{"empty list", "[]", nil},
@@ -212,7 +222,8 @@ func TestVistaURLsRefused(t *testing.T) {
 		{"a JSON array of numbers", []int{1}, none},
 		{"a list of lists", [][]string{{hourURL}}, none},
 		{"cut off", `"['` + hourURL + `'`, none},
-		{"more quotes than anyone has use for", strings.Repeat(`"'`, 3) + `"['` + hourURL + `']"` + strings.Repeat(`'"`, 3), none},
+		{"more quotes than anyone has use for", quoted(5, `["`+hourURL+`"]`), none},
+		{"letters around it", `x['` + hourURL + `']x`, none},
 		{"too long", strings.Repeat(" ", 10) + `["` + strings.Repeat("a", maxList) + `"]`, "longer than 1048576 bytes"},
 		{"too many in JSON", many, "more than 10000 elements"},
 		{"too many in Python", asVista(many...), "more than 10000 elements"},
