@@ -22,15 +22,21 @@ import (
 )
 
 // The plugins of these tests are this test binary, started again: a sink, or
-// under the name inputName an input.
+// under another name an input or a resampler.
 
-const inputName = "actor-input"
+const (
+	inputName     = "actor-input"
+	resamplerName = "actor-resampler"
+)
 
 func TestMain(m *testing.M) {
 	plugintest.Main(m, func() {
-		if filepath.Base(os.Args[0]) == inputName {
+		switch filepath.Base(os.Args[0]) {
+		case inputName:
 			sdk.ServeInput(settings{}, func(_ context.Context, s settings) (sdk.Input, error) { return actor{s}, s.begin() })
-		} else {
+		case resamplerName:
+			sdk.ServeResampler(settings{}, func(_ context.Context, s settings) (sdk.Resampler, error) { return actor{s}, s.begin() })
+		default:
 			sdk.ServeSink(settings{}, func(_ context.Context, s settings) (sdk.Sink, error) { return actor{s}, s.begin() })
 		}
 		syscall.Exit(0) // without the second for which the race detector waits
@@ -173,7 +179,12 @@ func executable(t *testing.T) string {
 
 func inputProgram(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), inputName)
+	return programNamed(t, inputName)
+}
+
+func programNamed(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
 	if err := os.Symlink(executable(t), path); err != nil {
 		t.Fatal(err)
 	}
