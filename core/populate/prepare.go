@@ -14,9 +14,9 @@ const (
 	// being filled.
 	recent = 600 // seconds
 
-	// reach is how far back a plain request goes that names no beginning, for a
+	// farBack is how far back a plain request goes that names no beginning, for a
 	// metric that nobody has.
-	reach = 90 * 24 * 3600 // seconds
+	farBack = 90 * 24 * 3600 // seconds
 )
 
 // A start is what a job finds before it fetches anything.
@@ -66,7 +66,7 @@ func (p *Populate) look(ctx context.Context, terms *Terms, r Request) (s start, 
 		overTime = resampler.OverTime
 	}
 	s.aim = aimed(r, last, now)
-	s.windows, err = plan(r, s.aim, overTime)
+	s.windows, err = windowsOf(r, s.aim, overTime)
 	return s, err
 }
 
@@ -90,7 +90,7 @@ func aimed(r Request, last, now int64) aim {
 	case last != 0:
 		a.from = floor(last, r.Step) + r.Step
 	case r.Form == Plain:
-		a.from = floor(now-reach, r.Step)
+		a.from = floor(now-farBack, r.Step)
 	}
 	return a
 }
@@ -98,11 +98,11 @@ func aimed(r Request, last, now int64) aim {
 // floor returns the start of the interval of step seconds in which at lies.
 func floor(at, step int64) int64 { return at - at%step }
 
-// plan returns the windows of a request, in the order in which they are asked for:
+// windowsOf returns the windows of a request, in the order in which they are asked for:
 // the newest first, so that nothing falls between two that meet at an age.
-func plan(r Request, a aim, overTime string) ([]Window, error) {
+func windowsOf(r Request, a aim, overTime string) ([]Window, error) {
 	if r.Form == Plain {
-		return planPlain(r, a, overTime)
+		return plainWindows(r, a, overTime)
 	}
 	var windows []Window
 	seen := make(map[string]bool)
@@ -127,7 +127,7 @@ func plan(r Request, a aim, overTime string) ([]Window, error) {
 	return windows, nil
 }
 
-func planPlain(r Request, a aim, overTime string) ([]Window, error) {
+func plainWindows(r Request, a aim, overTime string) ([]Window, error) {
 	if a.from >= a.cut {
 		return nil, nil
 	}
