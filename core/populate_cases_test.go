@@ -51,50 +51,53 @@ type populateSetting struct {
 	timezone string // of the process; empty: that of the tests
 }
 
-func readPopulateCase(dir string) (c populateCase, err error) {
-	c = populateCase{name: filepath.Base(dir), route: "POST /populate_metric"}
-	files := map[string]func(string) error{
-		"route.txt":            func(text string) error { c.route = strings.TrimSpace(text); return nil },
-		"response.txt":         func(text string) (err error) { c.response, err = strconv.Atoi(strings.TrimSpace(text)); return err },
-		"remote.json":          func(text string) error { c.remote = text; return nil },
-		"own.json":             c.readOwn,
-		"expect.txt":           func(text string) error { c.expect = textLines(text); return nil },
-		"expect-meanwhile.txt": func(text string) error { c.meanwhile = textLines(text); return nil },
-		"ledger-before.txt": func(string) (err error) {
-			c.before, err = readEntries(filepath.Join(dir, "ledger-before.txt"))
-			return err
-		},
-		"ledger-after.txt": func(string) (err error) {
-			c.after, err = readEntries(filepath.Join(dir, "ledger-after.txt"))
-			return err
-		},
-		"job.txt":    c.readJob,
-		"faults.txt": c.readFaults,
-	}
+func readPopulateCase(dir string) (populateCase, error) {
+	c := populateCase{name: filepath.Base(dir), route: "POST /populate_metric"}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return c, err
 	}
+	files := c.files(dir)
 	for _, e := range entries {
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		read, known := files[e.Name()]
-		switch {
-		case err != nil:
+		if err != nil {
 			return c, err
-		case populateRequest.MatchString(e.Name()): // In the order of their numbers.
+		}
+		if populateRequest.MatchString(e.Name()) { // They come in the order of their numbers.
 			c.requests = append(c.requests, string(text))
-		case !known:
+			continue
+		}
+		read, known := files[e.Name()]
+		if !known {
 			return c, fmt.Errorf("%s: nobody reads it", e.Name())
-		default:
-			if err := read(string(text)); err != nil {
-				return c, fmt.Errorf("%s: %w", e.Name(), err)
-			}
+		}
+		if err := read(string(text)); err != nil {
+			return c, fmt.Errorf("%s: %w", e.Name(), err)
 		}
 	}
 	if len(c.requests) == 0 {
 		return c, errors.New("no request")
 	}
 	return c, nil
+}
+
+// files tells for each file of a case, save the requests, how it is read.
+func (c *populateCase) files(dir string) map[string]func(text string) error {
+	entries := func(name string, into *map[string]string) func(string) error {
+		return func(string) (err error) { *into, err = readEntries(filepath.Join(dir, name)); return err }
+	}
+	return map[string]func(string) error{
+		"route.txt":            func(text string) error { c.route = strings.TrimSpace(text); return nil },
+		"response.txt":         func(text string) (err error) { c.response, err = strconv.Atoi(strings.TrimSpace(text)); return err },
+		"remote.json":          func(text string) error { c.remote = text; return nil },
+		"own.json":             c.readOwn,
+		"expect.txt":           func(text string) error { c.expect = textLines(text); return nil },
+		"expect-meanwhile.txt": func(text string) error { c.meanwhile = textLines(text); return nil },
+		"ledger-before.txt":    entries("ledger-before.txt", &c.before),
+		"ledger-after.txt":     entries("ledger-after.txt", &c.after),
+		"job.txt":              c.readJob,
+		"faults.txt":           c.readFaults,
+	}
 }
 
 var populateRequest = regexp.MustCompile(`^request(-[1-9])?\.json$`)

@@ -21,8 +21,11 @@ import (
 	"fluxgate/testdata/servers"
 )
 
-// populatePatience is how long a job may take, with its pauses after failures.
-const populatePatience = 30 * time.Second
+// A job may take this long, with its pauses after failures. When it has ended, what it leaves behind is there at once.
+const (
+	jobPatience  = 30 * time.Second
+	leftPatience = 2 * time.Second
+)
 
 // TestPopulate replays testdata/populate. Cases that need the same of the system share a running one; a case whose sink refuses has one for itself.
 func TestPopulate(t *testing.T) {
@@ -153,7 +156,7 @@ func (s *populateSystem) replay(t *testing.T, c populateCase) populateOutcome {
 	r := s.prepare(t, c)
 	for i := range c.requests {
 		if i > 0 && !c.together {
-			eventuallyWithin(t, populatePatience, "the job before", r.unfinished(t))
+			r.await(t, "the job before", func() string { return r.unfinished(t) })
 		}
 		r.post(t, i)
 	}
@@ -169,10 +172,10 @@ func (s *populateSystem) replay(t *testing.T, c populateCase) populateOutcome {
 	r.passFaults(t)
 	r.compareJobs(t)
 	if len(r.want.stored) == 0 {
-		eventuallyWithin(t, populatePatience, "the job", r.untouched(t))
+		r.await(t, "the job", func() string { return r.untouched(t) })
 	}
-	eventuallyWithin(t, populatePatience, "stored", func() string { return sameStored(r.want.stored, s.stored(t, c.name)) })
-	eventuallyWithin(t, populatePatience, "the ledger", func() string { return difference(entryLines(r.want.ledger), entryLines(r.ledger(t))) })
+	r.await(t, "stored", func() string { return sameStored(r.want.stored, s.stored(t, c.name)) })
+	r.await(t, "the ledger", func() string { return difference(entryLines(r.want.ledger), entryLines(r.ledger(t))) })
 	if _, _, logins := r.remote.seen(); len(logins) > 0 {
 		t.Errorf("the remote was sent a login: %s", logins)
 	}
@@ -263,8 +266,8 @@ func (r *populateReplay) passFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventuallyWithin(t, populatePatience, "stored meanwhile", func() string { return sameStored(want, r.stored(t, r.name)) })
-	eventuallyWithin(t, populatePatience, "what fails", func() string {
+	r.await(t, "stored meanwhile", func() string { return sameStored(want, r.stored(t, r.name)) })
+	r.await(t, "what fails", func() string {
 		if _, passing, _ := r.remote.seen(); r.meanwhile != nil && passing == 0 {
 			return "the remote has not been asked for what it does not have yet"
 		}
@@ -366,37 +369,59 @@ func (r *populateReplay) listedJobs(t *testing.T) (own []listedJob) {
 	return own
 }
 
-// unfinished returns a function that tells which jobs of the case have not ended.
-func (r *populateReplay) unfinished(t *testing.T) func() string {
-	return func() string {
-		for _, j := range r.listedJobs(t) {
-			if !j.ended() {
-				return fmt.Sprintf("job %s is %s", j.ID, j.State)
-			}
+// unfinished tells which job of the case has not ended.
+func (r *populateReplay) unfinished(t *testing.T) string {
+	for _, j := range r.listedJobs(t) {
+		if !j.ended() {
+			return fmt.Sprintf("job %s is %s", j.ID, j.State)
 		}
-		return ""
+	}
+	return ""
+}
+
+// await asks until nothing differs, and tells the last difference when the jobs have ended or patience has.
+func (r *populateReplay) await(t *testing.T, what string, differs func() string) {
+	t.Helper()
+	overdue, left := time.After(jobPatience), (<-chan time.Time)(nil)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		diff := differs()
+		if diff == "" {
+			return
+		}
+		if left == nil && r.unfinished(t) == "" {
+			left = time.After(leftPatience)
+		}
+		select {
+		case <-overdue:
+			t.Errorf("after %v, %s differs:\n%s", jobPatience, what, diff)
+			return
+		case <-left:
+			t.Errorf("%s differs:\n%s", what, diff)
+			return
+		case <-tick.C:
+		}
 	}
 }
 
-// untouched returns a function that tells which jobs of the case have neither ended nor met with trouble.
-func (r *populateReplay) untouched(t *testing.T) func() string {
-	return func() string {
-		if asked, _, _ := r.remote.seen(); asked == 0 && len(r.remote.rules) > 0 {
-			return "the remote has not been asked"
-		}
-		for _, j := range r.listedJobs(t) {
-			if !j.ended() && !slices.ContainsFunc(j.Windows, func(w struct{ Error string }) bool { return w.Error != "" }) {
-				return fmt.Sprintf("job %s is %s, and none of its windows has failed", j.ID, j.State)
-			}
-		}
-		return ""
+// untouched tells which job of the case has neither ended nor met with trouble.
+func (r *populateReplay) untouched(t *testing.T) string {
+	if asked, _, _ := r.remote.seen(); asked == 0 && len(r.remote.rules) > 0 {
+		return "the remote has not been asked"
 	}
+	for _, j := range r.listedJobs(t) {
+		if !j.ended() && !slices.ContainsFunc(j.Windows, func(w struct{ Error string }) bool { return w.Error != "" }) {
+			return fmt.Sprintf("job %s is %s, and none of its windows has failed", j.ID, j.State)
+		}
+	}
+	return ""
 }
 
 // compareJobs waits until the list of jobs shows what the case expects of it.
 func (r *populateReplay) compareJobs(t *testing.T) {
 	t.Helper()
-	eventuallyWithin(t, populatePatience, "the list of jobs", func() string {
+	r.await(t, "the list of jobs", func() string {
 		jobs := r.listedJobs(t)
 		if r.listed && len(jobs) == 0 {
 			return "the job is not in it"

@@ -218,11 +218,6 @@ func replay(t *testing.T, s system, c requestCase) outcome {
 // eventually asks until nothing differs, and tells the last difference when patience ends.
 func eventually(t *testing.T, what string, differs func() string) {
 	t.Helper()
-	eventuallyWithin(t, patience, what, differs)
-}
-
-func eventuallyWithin(t *testing.T, patience time.Duration, what string, differs func() string) {
-	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
