@@ -1,13 +1,13 @@
 package populate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"time"
 
 	"fluxgate/sdk"
-	"fluxgate/sdk/schema"
 )
 
 const (
@@ -46,9 +46,10 @@ func (t *turn) deliver() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	var failure error
 	c := &courier{turn: t, sink: sink}
-	if err := t.outgoing(c.send); err != nil {
-		return 0, err
+	if err := c.send(t.plan(&failure)); err != nil || failure != nil {
+		return 0, cmp.Or(err, failure)
 	}
 	return 0, t.change(func(s *saved) { s.Pass = pass{Before: *s.Pass.View} })
 }
@@ -69,17 +70,35 @@ func (t *turn) beginPass(v view) error {
 	if err := t.change(func(s *saved) { s.Pass.View, s.Pass.Now, s.Pass.Sent = &v, now, 0 }); err != nil {
 		return err
 	}
-	var total int64
-	err := t.outgoing(func(points iter.Seq[sdk.Point]) error {
-		for range points {
-			total++
+	return t.measure()
+}
+
+// measure counts what the pass has to send, and warns of what will become of it.
+func (t *turn) measure() error {
+	var failure error
+	p := t.plan(&failure)
+	oldest, cover, total := int64(0), int64(0), int64(0)
+	for s := range p.points() {
+		if oldest == 0 {
+			oldest = s.Timestamp
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		cover = max(cover, s.Cover)
 	}
-	return t.change(func(s *saved) { s.Total = s.Delivered + s.Refused + total })
+	for range p.fine() {
+		total++
+	}
+	for range p.coarse() {
+		total++
+	}
+	if failure != nil {
+		return failure
+	}
+	return t.change(func(s *saved) {
+		s.Total = s.Delivered + s.Refused + total
+		if w := p.warning(oldest, cover); oldest != 0 && w != "" {
+			s.warn(w)
+		}
+	})
 }
 
 // verify has windows whose files are damaged resampled again.
@@ -97,15 +116,24 @@ func (t *turn) verify(v view) error {
 	return nil
 }
 
-// outgoing hands the points of the pass to send, in the order in which they must be
-// sent: without a schema as they are, with one so that each ends in the right
-// archive.
-func (t *turn) outgoing(send func(iter.Seq[sdk.Point]) error) error {
-	known, aged := t.terms.Schema(t.job.Request.Sink, t.job.Metric)
-	if !aged {
-		return t.plainly(send)
+// plan returns what of the pass is to be sent. Why points could not be read is told
+// in failure.
+func (t *turn) plan(failure *error) plan {
+	known, _ := t.terms.Schema(t.job.Request.Sink, t.job.Metric)
+	p := plan{schema: known, now: t.job.Pass.Now, last: t.job.Last}
+	if t.job.Request.From != 0 {
+		p.last = t.job.From - 1
 	}
-	return t.byArchive(known, send)
+	p.points = func() iter.Seq[span] {
+		return func(yield func(span) bool) {
+			err := t.read(func(c chosen) bool {
+				cover := max(t.job.Request.Step, t.job.Windows[c.window].Step)
+				return p.plain() && !c.news || yield(span{c.Timestamp, c.Value, cover})
+			})
+			*failure = errors.Join(*failure, err)
+		}
+	}
+	return p
 }
 
 // read yields the points of the pass. After it, the error says whether those were
@@ -124,52 +152,56 @@ func (t *turn) read(yield func(chosen) bool) error {
 	}
 }
 
-func (t *turn) plainly(send func(iter.Seq[sdk.Point]) error) error {
-	var failure error
-	old := t.job.Pass.Now - 24*3600
-	err := send(func(yield func(sdk.Point) bool) {
-		failure = t.read(func(c chosen) bool {
-			if c.Timestamp < old {
-				t.show(func(s *saved) { s.warn(noSchema) })
-				old = 0
-			}
-			return !c.news || yield(c.Point)
-		})
-	})
-	return errors.Join(err, failure)
-}
-
-const noSchema = "some of the history is older than a day, and the archives of the target are not known: of what lies beyond its first archive " +
-	"only the last point of each interval will be kept, unless populate.schema says which archives there are"
-
-func (t *turn) byArchive(known schema.Schema, send func(iter.Seq[sdk.Point]) error) error {
-	return fmt.Errorf("TO DO %v", known)
-}
-
 // A courier sends points to the sink, and notes each batch that is taken.
 type courier struct {
-	turn  *turn
-	sink  Sink
-	begun int64 // points that were looked at
+	turn *turn
+	sink Sink
 }
 
-// send sends points, but for those that the pass has sent before.
-func (c *courier) send(points iter.Seq[sdk.Point]) error {
-	batch := make(sdk.Batch, 0, batchSize)
+// send sends what of p the pass has not sent before. The boundary is small, and
+// sent whole each time.
+func (c *courier) send(p plan) error {
 	sent := c.turn.job.Pass.Sent
+	everything := func(yield func(sdk.Point) bool) {
+		for _, part := range []iter.Seq[sdk.Point]{p.fine(), p.coarse()} {
+			for point := range part {
+				if !yield(point) {
+					return
+				}
+			}
+		}
+	}
+	holds := func(point sdk.Point) bool { return p.holds(point.Timestamp, c.turn.p.now().Unix()) }
+	if err := c.batches(from(everything, sent), holds); err != nil || p.plain() {
+		return err
+	}
+	return c.batches(p.boundary(c.turn.p.now().Unix()), func(sdk.Point) bool { return true })
+}
+
+// batches sends points in batches. Those that no longer hold are passed over.
+func (c *courier) batches(points iter.Seq[sdk.Point], holds func(sdk.Point) bool) error {
+	batch, passed := make(sdk.Batch, 0, batchSize), int64(0)
+	flush := func() error {
+		err := c.write(batch)
+		if err == nil && passed > 0 {
+			err = c.turn.change(func(s *saved) { s.Pass.Sent += passed })
+		}
+		batch, passed = batch[:0], 0
+		return err
+	}
 	for p := range points {
-		if c.begun++; c.begun <= sent {
+		if !holds(p) {
+			passed++
 			continue
 		}
 		batch = append(batch, sdk.Datapoint{Metric: c.turn.job.Metric, Timestamp: p.Timestamp, Value: p.Value})
 		if len(batch) == batchSize {
-			if err := c.write(batch); err != nil {
+			if err := flush(); err != nil {
 				return err
 			}
-			batch = batch[:0]
 		}
 	}
-	return c.write(batch)
+	return flush()
 }
 
 // write sends a batch. One that the sink refuses, or takes too long over, is

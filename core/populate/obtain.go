@@ -149,8 +149,16 @@ func (t *turn) query(w Window) remote.Query {
 }
 
 func (s *saved) query(url string) remote.Query {
+	var hosts remote.Allow // nil: no narrower
+	if len(s.Hosts) > 0 {
+		hosts = remote.Allow{} // nothing, were they unreadable by now
+		if read, err := remote.ParseAllow(s.Hosts); err == nil {
+			hosts = read
+		}
+	}
 	return remote.Query{
-		Kind: remote.Kind(s.Request.Kind), URL: url, Login: remote.Login(s.Login), Hosts: s.Hosts, OnlySeries: s.Request.Form == Plain,
+		Kind: remote.Kind(s.Request.Kind), URL: url, Hosts: hosts, OnlySeries: s.Request.Form == Plain,
+		Login: remote.Login{User: s.Login.User, Password: s.Login.Password, Token: s.Login.Token},
 	}
 }
 

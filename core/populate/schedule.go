@@ -214,8 +214,8 @@ func (t *turn) work() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := t.deliver(); err != nil {
-		return 0, err
+	if paced, err := t.deliver(); err != nil || paced > 0 {
+		return paced, err
 	}
 	if !t.settled() {
 		return wait, nil

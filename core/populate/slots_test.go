@@ -118,9 +118,9 @@ type parityAnswer struct {
 	Differ   []string `json:"differ"`
 }
 
-// job makes the plan's sequences and what writes them: 480 points at a time,
+// trial makes the plan's sequences and what writes them: 480 points at a time,
 // each as many seconds later as slowness says. A live point is there before.
-func job(p plan, points []span, slowness int64) parityJob {
+func trial(p plan, points []span, slowness int64) parityJob {
 	s := p.schema
 	j := parityJob{XFF: s.XFilesFactor, LiveXFF: s.XFilesFactor, Aggregation: s.Aggregation.String(), Now: p.now + slowness}
 	j.Newest = timed{j.Now - j.Now%s.Retentions[0].Step, 42.5}
@@ -233,7 +233,7 @@ func TestHistoryIsAsIfItHadArrivedLive(t *testing.T) {
 			points = gapped(random, points)
 		}
 		p := planOf(schema.Schema{Retentions: archives(t, tt.archives), Aggregation: tt.aggregation, XFilesFactor: tt.xff}, now, points)
-		names, jobs = append(names, tt.name), append(jobs, job(p, points, tt.slowness))
+		names, jobs = append(names, tt.name), append(jobs, trial(p, points, tt.slowness))
 	}
 	for i, a := range compare(t, names, jobs) {
 		for archive, least := range tests[i].compared {
@@ -249,7 +249,7 @@ func TestHistoryIsAsIfItHadArrivedLive(t *testing.T) {
 func TestHoursOfHistory(t *testing.T) {
 	points := noise(rand.New(rand.NewPCG(1, 9)), every(3600, 24*40, noon))
 	p := planOf(schema.Schema{Retentions: archives(t, "60s:1d,10m:7d,1h:90d"), Aggregation: schema.Average, XFilesFactor: 0.5}, noon+100, points)
-	j := job(p, points, 0)
+	j := trial(p, points, 0)
 	j.LiveXFF, j.Direct = 0, true
 	a := compare(t, []string{"hours"}, []parityJob{j})[0]
 	if a.Compared[1] < 140 || a.Compared[2] < 780 {
@@ -270,7 +270,7 @@ func TestGeneratedHistory(t *testing.T) {
 		if random.IntN(4) > 0 {
 			points = gapped(random, points)
 		}
-		j := job(planOf(s, now, points), points, []int64{0, 0, step, 3 * step, 9 * step}[random.IntN(5)])
+		j := trial(planOf(s, now, points), points, []int64{0, 0, step, 3 * step, 9 * step}[random.IntN(5)])
 		names, jobs = append(names, fmt.Sprint("job ", i)), append(jobs, j)
 	}
 	sum := 0

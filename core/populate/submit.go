@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"time"
 
 	"fluxgate/core/populate/remote"
 	"fluxgate/sdk"
@@ -56,13 +55,8 @@ func (p *Populate) Submit(r Request, by Asker) (*Job, error) {
 // judge returns the job that r is, with everything that is configured filled in.
 func (p *Populate) judge(r Request, by Asker) (saved, error) {
 	t := p.terms.Load()
-	for _, url := range append(slices.Clone(r.URLs), r.Remote) {
-		if url == "" {
-			continue
-		}
-		if err := t.Remote.Allowed(url, by.Hosts...); err != nil {
-			return saved{}, err
-		}
+	if err := allowed(t.Remote, r, by.Hosts); err != nil {
+		return saved{}, err
 	}
 	if len(r.URLs) > t.Windows {
 		return saved{}, sdk.Invalidf("%d URLs: a job may have %d: see populate.limits.windows", len(r.URLs), t.Windows)
@@ -76,13 +70,33 @@ func (p *Populate) judge(r Request, by Asker) (saved, error) {
 		return saved{}, err
 	}
 	r.Resampler, r.Sink, r.Step = resampler.Name, sink, cmp.Or(r.Step, t.Step)
-	if !t.Remote.Honours(r.Remote, r.URLs...) {
+	if !slices.ContainsFunc(r.URLs, t.Remote.Honours) {
 		r.Login = Login{}
 	}
 	return saved{
 		Job:   Job{State: Queued, Metric: r.Metric, Request: r, Prefix: by.Prefix, Created: p.now().UTC()},
 		Login: r.Login, Hosts: by.Hosts,
 	}, nil
+}
+
+// allowed refuses a request for a host from which nothing may be fetched.
+func allowed(client *remote.Client, r Request, hosts []string) error {
+	var narrower remote.Allow
+	if len(hosts) > 0 {
+		var err error
+		if narrower, err = remote.ParseAllow(hosts); err != nil {
+			return err
+		}
+	}
+	for _, url := range append(slices.Clone(r.URLs), r.Remote) {
+		if url == "" {
+			continue
+		}
+		if err := client.Allowed(url, narrower); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // repeated returns the unfinished job that s repeats, or nil.

@@ -106,3 +106,13 @@ func (c *Client) login(q Query, first, p place) Login {
 	}
 	return r.Login
 }
+
+// Honours reports whether the login of a query is sent to the host of a URL.
+func (c *Client) Honours(rawURL string) bool {
+	p, err := locate(rawURL)
+	if err != nil {
+		return false
+	}
+	r := c.remote(p)
+	return r != nil && r.Vista
+}
