@@ -90,6 +90,9 @@ func (t *turn) measure() error {
 	for range p.coarse() {
 		total++
 	}
+	for range p.boundary(p.now) {
+		total++
+	}
 	if failure != nil {
 		return failure
 	}
@@ -213,7 +216,11 @@ func (c *courier) write(b sdk.Batch) error {
 	began := time.Now()
 	n, err := c.sink.Write(c.turn.ctx, b)
 	if n > 0 {
-		if err := c.turn.change(func(s *saved) { s.Pass.Sent += int64(n); s.Delivered += int64(n) }); err != nil {
+		if err := c.turn.change(func(s *saved) {
+			s.Pass.Sent += int64(n)
+			s.Delivered += int64(n)
+			s.Total = max(s.Total, s.Delivered+s.Refused)
+		}); err != nil {
 			return err
 		}
 	}

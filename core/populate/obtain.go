@@ -43,7 +43,8 @@ func (t *turn) obtain() (time.Duration, error) {
 }
 
 func (t *turn) enter(s State) error {
-	if t.job.State == s {
+	there := false
+	if t.show(func(j *saved) { there = j.State == s }); there {
 		return nil
 	}
 	return t.change(func(j *saved) { j.State = s })
@@ -72,16 +73,16 @@ func (t *turn) postpone(i int, failure error) error {
 	now := t.p.now().UTC()
 	next, counts := now.Add(pauseAfter(t.job.Windows[i].Attempts+1)), true
 	if paused, ok := errors.AsType[*remote.Paused](failure); ok {
-		next, counts = paused.Until, false
+		next, counts = now.Add(time.Until(paused.Until)), false
 	}
 	return t.change(func(s *saved) {
 		w := &s.Windows[i]
 		if w.State == Pending {
 			w.Points = 0
 		}
+		w.Error = failure.Error()
 		if counts {
 			w.Attempts++
-			w.Error = failure.Error()
 		}
 		if w.Failing == nil {
 			w.Failing = &now

@@ -115,7 +115,8 @@ func (w *world) Hold(ctx context.Context, _ string) (context.Context, func(), er
 	if w.held {
 		return nil, nil, sdk.Unavailablef("another instance works on it")
 	}
-	return ctx, func() {}, nil
+	held, release := context.WithCancel(ctx)
+	return held, release, nil
 }
 
 // Write makes the world a Sink.
@@ -585,4 +586,31 @@ func TestAnotherInstanceHoldsTheMetric(t *testing.T) {
 	w.held = false
 	w.mu.Unlock()
 	await(t, p, id, ended)
+}
+
+func TestSinkThatIsAwayIsAskedAgainWithPauses(t *testing.T) {
+	w := newWorld(t)
+	w.answer = minutes(3, 1_700_000_040)
+	writes := 0
+	w.fail = func(what string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if what != "write" {
+			return nil
+		}
+		if writes++; writes > 2 {
+			return nil
+		}
+		return sdk.Unavailablef("connection refused")
+	}
+	p, _ := w.open()
+	id := w.submit(p, w.vista("m", "/render/?from=-6hours&format=json&target=a.b"))
+	job := await(t, p, id, func(j Job) bool { return j.Due != nil && j.Error != "" })
+	if job.State != Delivering || !strings.Contains(job.Error, "connection refused") {
+		t.Errorf("it waits as %+v", job)
+	}
+	await(t, p, id, ended)
+	if writes != 3 || len(w.points("m")) != 3 {
+		t.Errorf("%d writes, delivered %v", writes, w.points("m"))
+	}
 }

@@ -93,7 +93,7 @@ func (j *job) since() time.Time {
 func (p *Populate) begin(ctx context.Context, j *job, terms *Terms) *turn {
 	ctx, cancel := context.WithCancel(ctx)
 	j.working, j.cancel = true, cancel
-	return &turn{p: p, terms: terms, job: j, ctx: ctx}
+	return &turn{p: p, terms: terms, job: j, whole: ctx, ctx: ctx}
 }
 
 // A turn is one stretch of work on a job: until it has ended, or must wait.
@@ -101,7 +101,8 @@ type turn struct {
 	p     *Populate
 	terms *Terms
 	job   *job
-	ctx   context.Context // ends when the job is cancelled, or everything stops
+	whole context.Context // ends when the job is cancelled, or everything stops
+	ctx   context.Context // ends too when another instance may hold the metric
 }
 
 // Waits between two turns of a job that something keeps from going on.
@@ -123,7 +124,7 @@ func (t *turn) do() {
 		return
 	}
 	switch {
-	case t.p.stopping(err, t.ctx):
+	case err != nil && t.whole.Err() != nil:
 		return // as it is on disk it goes on after the next start
 	case err != nil:
 		j.stuck++
@@ -146,11 +147,6 @@ func (t *turn) do() {
 	if j.State.ended() {
 		t.p.bury(j)
 	}
-}
-
-// stopping reports whether a turn ended because everything does.
-func (p *Populate) stopping(err error, ctx context.Context) bool {
-	return err != nil && ctx.Err() != nil
 }
 
 // finish notes the end of a job.

@@ -200,7 +200,7 @@ func (p *Populate) Cancel(id string, by Asker) (*Job, error) {
 }
 
 // Retry has a job go on at once: one that waits, and one that failed or was
-// cancelled with the windows that were given up.
+// cancelled with the windows that were given up. One that is at work stays so.
 func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,6 +212,8 @@ func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 	switch {
 	case !unfinished && s.State == Done:
 		return nil, sdk.Invalidf("job %q is done", id)
+	case unfinished && j.working && j.State != Cancelled:
+		return clone(j.Job), nil
 	case unfinished && j.State == Cancelled:
 		return nil, sdk.Unavailablef("job %q is still being cancelled", id)
 	case !unfinished:
