@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fluxgate/core/config"
+	"fluxgate/core/populate/remote"
 )
 
 // connectTimeout is how long Redis may take to answer a check.
@@ -45,16 +46,16 @@ func checkCommand(o *options) *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().BoolVar(&connect, "connect", false, "also reach Redis, and have each plugin reach its server")
+	cmd.Flags().BoolVar(&connect, "connect", false, "also reach Redis and the own Graphite, and have each plugin reach its server")
 	return cmd
 }
 
 func check(ctx context.Context, c config.Config, connect bool) error {
-	plugins, _, _, err := enlist(c, prometheus.NewRegistry())
+	plugins, err := enlist(c, prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}
-	faults := []error{checkListen("listen", c.Listen), checkListen("admin", c.Admin), checkData(c), plugins.Try(ctx, connect)}
+	faults := []error{checkListen("listen", c.Listen), checkListen("admin", c.Admin), checkData(c), plugins.Try(ctx, connect), checkJobs(ctx, c.Populate, connect)}
 	if len(c.Redis.Address) > 0 {
 		faults = append(faults, checkRedis(ctx, c.Redis, connect))
 	}
@@ -116,6 +117,27 @@ func checkRedis(ctx context.Context, c config.Redis, connect bool) error {
 	}
 	if err := store.Check(ctx); err != nil {
 		return fmt.Errorf("redis.address %s: %w", strings.Join(c.Address, ", "), err)
+	}
+	return nil
+}
+
+// checkJobs tells whether what jobs need can be read, and if connect says so whether
+// the own Graphite answers.
+func checkJobs(ctx context.Context, p config.Populate, connect bool) error {
+	_, refused := remote.New(fetching(p))
+	_, unread := configured(p.Schema)
+	if err := errors.Join(refused, unread); err != nil {
+		return err
+	}
+	graphite, err := openOwn(p)
+	if err != nil || graphite == nil || !connect {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	query := remote.Query{Kind: remote.Graphite, URL: strings.TrimRight(p.Graphite, "/") + "/render/?from=-1mins&target=" + firstMetric + "&format=json"}
+	if _, err := graphite.Client.Fetch(ctx, query, func(remote.Sample) error { return nil }); err != nil {
+		return fmt.Errorf("populate.graphite: %w", err)
 	}
 	return nil
 }

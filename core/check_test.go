@@ -51,6 +51,10 @@ func TestCheckNamesEachFault(t *testing.T) {
 		{name: "no such CA", yaml: "redis: {address: 127.0.0.1:1, tls: {enabled: true, ca: /nowhere/ca.pem}}\n", says: []string{"redis.tls.ca", "/nowhere/ca.pem", "PEM"}},
 		{name: "a cluster that is down", connect: true, yaml: "redis: {address: [127.0.0.1:1, 127.0.0.1:2]}\n",
 			says: []string{"redis.address 127.0.0.1:1, 127.0.0.1:2", "connection refused", "is Redis running there?"}},
+		{name: "what jobs need is missing", yaml: "populate: {schema: {schemas: /nowhere/schemas.conf}, remotes: [{host: old, ca: /nowhere/ca.pem}]}\n",
+			says: []string{"populate.schema", "/nowhere/schemas.conf", "populate.remotes", "/nowhere/ca.pem"}},
+		{name: "an own Graphite that is down, not looked at", yaml: "populate: {graphite: 'http://localhost:1'}\n"},
+		{name: "an own Graphite that is down", connect: true, yaml: "populate: {graphite: 'http://localhost:1'}\n", says: []string{"populate.graphite", "connection refused"}},
 		{name: "a user without rights", connect: true, yaml: fmt.Sprintf("redis: {address: %q, username: flux, password: pass}\n", poor.Address),
 			says: []string{"redis.address " + poor.Address, "the user may not set flux.last.*", "ACL SETUSER flux ~flux.last.*"}},
 	}

@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,25 +92,15 @@ func deadRetryCommand(o *options) *cobra.Command {
 
 // retryDead asks the server that runs with c.
 func retryDead(ctx context.Context, c config.Config, sink string) (done delivery.Retried, err error) {
-	token, err := os.ReadFile(tokenFile(c.Data))
-	if err != nil {
-		return done, fmt.Errorf("the token of the running server: %w: is it running with this configuration?", err)
-	}
-	address := "http://" + reachable(admin(c.Admin)) + "/dead/" + url.PathEscape(sink) + "/retry"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	server, err := openConsole(c)
 	if err != nil {
 		return done, err
 	}
-	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	client := &http.Client{Transport: &http.Transport{}} // no proxy: the token is for this machine
-	answer, err := client.Do(r)
+	answer, err := server.send(ctx, http.MethodPost, "/dead/"+url.PathEscape(sink)+"/retry", nil)
 	if err != nil {
-		return done, fmt.Errorf("the running server: %w: is it running with this configuration?", err)
+		return done, err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode == http.StatusUnauthorized {
-		return done, fmt.Errorf("the server at %s does not take the token in %s: is it running with this configuration?", c.Admin, tokenFile(c.Data))
-	}
 	result := web.AdminResult{Result: &done}
 	if err := json.NewDecoder(answer.Body).Decode(&result); err != nil {
 		return done, fmt.Errorf("the server answered %s: %w", answer.Status, err)
@@ -123,11 +110,3 @@ func retryDead(ctx context.Context, c config.Config, sink string) (done delivery
 	}
 	return done, nil
 }
-
-// admin is the address of the admin listener.
-type admin string
-
-func (admin) Network() string  { return "tcp" }
-func (a admin) String() string { return string(a) }
-
-var _ net.Addr = admin("")

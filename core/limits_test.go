@@ -234,7 +234,7 @@ func headHostiles() []hostile {
 // pathHostiles look for something else than the two paths.
 func pathHostiles() (all []hostile) {
 	for _, path := range []string{
-		"/", "//", "/flux", "/flux/", "/metrics", "/health", "/ready", "/debug/pprof/", "/populate_metric",
+		"/", "//", "/flux", "/flux/", "/metrics", "/health", "/ready", "/debug/pprof/", "/populate_metrics",
 		"/../metric_data", "/metric_data/..", "/flux/../../etc/passwd", "/flux/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
 		"/metric_data/", "/metric_data%00", "/metric_data%0d%0aSet-Cookie:x", "/metric_data;x=y", "/METRIC_DATA", "/metric_data.php",
 		"/" + strings.Repeat("/", 50000) + "x", "/" + strings.Repeat("../", 20000) + "x", "/" + strings.Repeat("%2f", 20000), "/" + strings.Repeat("a/", 25000),

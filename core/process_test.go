@@ -64,13 +64,22 @@ func (a *actor) Write(ctx context.Context, b sdk.Batch) error {
 		return sdk.Invalidf("not to my taste")
 	case "exit":
 		os.Exit(3)
+	case "wait": // until somebody makes the file; what is refused meanwhile is told beside it
+		if _, err := os.Stat(a.c.Path); err != nil {
+			return errors.Join(keep(a.c.Path+".refused", b[:1]), sdk.Unavailablef("the file is not there yet"))
+		}
 	}
 	if a.c.Path == "" {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	f, err := os.OpenFile(a.c.Path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	return keep(a.c.Path, b)
+}
+
+// keep appends datapoints to a file, a line each.
+func keep(path string, b sdk.Batch) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

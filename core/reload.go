@@ -17,6 +17,7 @@ import (
 	"fluxgate/core/fleet"
 	"fluxgate/core/flow"
 	"fluxgate/core/web"
+	"fluxgate/sdk"
 )
 
 // A wish for another configuration comes as SIGHUP.
@@ -39,6 +40,7 @@ type reloader struct {
 
 	plugins *fleet.Fleet
 	kept    *delivery.Delivery
+	jobs    *workshop
 	road    *flow.Flow
 	door    *web.Door
 }
@@ -74,15 +76,20 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inputs, sinks := inputSpecs(next), sinkSpecs(next)
-	change, err := r.plugins.Prepare(ctx, inputs, sinks)
+	change, err := r.plugins.Prepare(ctx, inputSpecs(next), sinkSpecs(next), resamplerSpecs(next))
 	if err != nil {
 		return err
 	}
+	jobs, err := r.jobs.terms(next, byName(next, change.Resamplers))
+	if err != nil {
+		change.Abandon()
+		return err
+	}
 	change.Commit()
+	r.jobs.Change(jobs)
 	r.road.Admit(terms)
 	r.door.Change(served(next, change.Inputs), limits(next))
-	r.kept.Change(destinations(next, change.Sinks))
+	r.kept.Change(destinations(next, change.Sinks), next.Limits.Backfill)
 	setLog(next.Log.Level)
 	r.current = next
 	return nil
@@ -131,6 +138,24 @@ func sinkSpecs(c config.Config) (specs []fleet.Spec) {
 		specs = append(specs, fleet.Spec{Name: name, Program: s.Plugin, Checksum: s.Checksum, Config: s.Config, Optional: !s.Required})
 	}
 	return specs
+}
+
+// resamplerSpecs returns the resamplers of c, in the order of their names.
+func resamplerSpecs(c config.Config) (specs []fleet.Spec) {
+	for _, name := range slices.Sorted(maps.Keys(c.Resamplers)) {
+		r := c.Resamplers[name]
+		specs = append(specs, fleet.Spec{Name: name, Program: r.Plugin, Checksum: r.Checksum, Config: r.Config})
+	}
+	return specs
+}
+
+// byName returns the resamplers of c, which are in the order of their names.
+func byName(c config.Config, resamplers []*fleet.Resampler) map[string]sdk.Resampler {
+	all := make(map[string]sdk.Resampler, len(resamplers))
+	for i, name := range slices.Sorted(maps.Keys(c.Resamplers)) {
+		all[name] = resamplers[i]
+	}
+	return all
 }
 
 // served joins the inputs of c, in the order of their names, with their routes.

@@ -64,31 +64,55 @@ func serve(ctx context.Context, c config.Config, w welcome, more wish) (err erro
 	}
 	defer store.Close()
 	metrics := newMetrics()
-	plugins, inputs, sinks, err := enlist(c, metrics)
+	plugins, err := enlist(c, metrics)
 	if err != nil {
 		return err
 	}
 	last := ledger.New(store, c.Validate.MaxAhead, metrics)
-	kept, err := delivery.Open(delivery.Setup{Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), Ledger: last}, metrics)
+	kept, err := openDelivery(c, plugins.sinks, last, metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	err = plugins.Open(ctx)
-	defer background(plugins.Run)()
+	jobs, err := openJobs(c, last, kept, byName(c, plugins.resamplers), metrics)
 	if err != nil {
 		return err
 	}
-	defer background(last.Run)()
-	defer background(kept.Run)()
-	road := newRoad(ctx, terms, last, kept, metrics)
-	door := web.NewDoor(road, served(c, inputs), limits(c), metrics)
-	admin, err := newAdmin(c.Data, metrics, plugins, kept)
+	defer func() { err = errors.Join(err, jobs.Close()) }()
+	h := &house{c, metrics, plugins, last, kept, jobs, newRoad(ctx, terms, last, kept, metrics)}
+	return h.live(ctx, more, func(public net.Addr) { w.say(public, made, c.Data) })
+}
+
+// A house is every part, made and not yet at work.
+type house struct {
+	config  config.Config
+	metrics *prometheus.Registry
+	plugins *roster
+	last    *ledger.Ledger
+	kept    *delivery.Delivery
+	jobs    *workshop
+	road    *flow.Flow
+}
+
+// live has every part at work until ctx ends. It calls ready when requests can
+// come.
+func (h *house) live(ctx context.Context, more wish, ready func(public net.Addr)) error {
+	err := h.plugins.Open(ctx)
+	defer background(h.plugins.Run)()
 	if err != nil {
 		return err
 	}
-	defer background(func(context.Context) { (&reloader{more, c, plugins, kept, road, door}).run(ctx) })()
-	return listen(ctx, c, door, admin, func(public net.Addr) { w.say(public, made, c.Data) })
+	defer background(h.last.Run)()
+	defer background(h.kept.Run)()
+	defer background(until(ctx, h.jobs.Run))()
+	jobs := desk{h.jobs, h.road.Grant, time.Now}
+	door := web.NewDoor(h.road, served(h.config, h.plugins.inputs), jobs.public(), limits(h.config), h.metrics)
+	admin, err := h.admin(jobs.operator())
+	if err != nil {
+		return err
+	}
+	defer background(until(ctx, (&reloader{more, h.config, h.plugins.Fleet, h.kept, h.jobs, h.road, door}).run))()
+	return listen(ctx, h.config, door, admin, ready)
 }
 
 // newRoad joins the ledger and the journals. At the end of ctx nobody waits for
@@ -99,14 +123,21 @@ func newRoad(ctx context.Context, terms flow.Terms, last *ledger.Ledger, kept *d
 	return road
 }
 
-func newAdmin(data string, metrics prometheus.Gatherer, plugins *fleet.Fleet, kept *delivery.Delivery) (http.Handler, error) {
-	token, err := ownSecret(tokenFile(data))
+func openDelivery(c config.Config, sinks []*fleet.Sink, last *ledger.Ledger, metrics prometheus.Registerer) (*delivery.Delivery, error) {
+	return delivery.Open(delivery.Setup{
+		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), FillRate: c.Limits.Backfill, Ledger: last,
+	}, metrics)
+}
+
+// admin returns the handler of the admin listener.
+func (h *house) admin(guarded web.Endpoints) (http.Handler, error) {
+	token, err := ownSecret(tokenFile(h.config.Data))
 	if err != nil {
 		return nil, err
 	}
 	return web.NewAdmin(web.Admin{
-		Metrics: metrics, Missing: plugins.Missing, Token: token,
-		Retry: func(ctx context.Context, sink string) (any, error) { return kept.Retry(ctx, sink) },
+		Metrics: h.metrics, Missing: h.plugins.Missing, Token: token, Guarded: guarded,
+		Retry: func(ctx context.Context, sink string) (any, error) { return h.kept.Retry(ctx, sink) },
 	}), nil
 }
 
@@ -135,6 +166,15 @@ func background(run func(context.Context)) (stop func()) {
 	}
 }
 
+// until has run end with ctx too.
+func until(ctx context.Context, run func(context.Context)) func(context.Context) {
+	return func(ended context.Context) {
+		ended, cancel := context.WithCancel(ended)
+		defer context.AfterFunc(ctx, cancel)()
+		run(ended)
+	}
+}
+
 // admit returns what requests must meet. Without configured keys the one in the
 // folder data is admitted, which is returned too.
 func admit(c config.Config) (terms flow.Terms, made string, err error) {
@@ -147,7 +187,7 @@ func admit(c config.Config) (terms flow.Terms, made string, err error) {
 		keys = []config.Key{{Key: config.Secret(made)}}
 	}
 	for _, k := range keys {
-		grant := flow.Grant{Prefix: k.Prefix}
+		grant := flow.Grant{Prefix: k.Prefix, Hosts: k.Hosts}
 		if err := grant.Ack.UnmarshalText([]byte(cmp.Or(k.Ack, c.Ack))); err != nil {
 			return terms, "", err
 		}
@@ -173,20 +213,31 @@ func openRedis(c config.Redis) (*ledger.Redis, error) {
 	})
 }
 
-// enlist makes a fleet of every configured plugin. The plugins are in the order of
-// their names.
-func enlist(c config.Config, metrics prometheus.Registerer) (plugins *fleet.Fleet, inputs []*fleet.Input, sinks []*fleet.Sink, err error) {
-	plugins, err = fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
+// A roster is every configured plugin, in the order of their names.
+type roster struct {
+	*fleet.Fleet
+	inputs     []*fleet.Input
+	sinks      []*fleet.Sink
+	resamplers []*fleet.Resampler
+}
+
+// enlist makes a fleet of every configured plugin.
+func enlist(c config.Config, metrics prometheus.Registerer) (r *roster, err error) {
+	r = &roster{}
+	r.Fleet, err = fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	for _, spec := range inputSpecs(c) {
-		inputs = append(inputs, plugins.Input(spec))
+		r.inputs = append(r.inputs, r.Input(spec))
 	}
 	for _, spec := range sinkSpecs(c) {
-		sinks = append(sinks, plugins.Sink(spec))
+		r.sinks = append(r.sinks, r.Sink(spec))
 	}
-	return plugins, inputs, sinks, nil
+	for _, spec := range resamplerSpecs(c) {
+		r.resamplers = append(r.resamplers, r.Resampler(spec))
+	}
+	return r, nil
 }
 
 // listen serves on both listeners until ctx ends. It calls ready when requests

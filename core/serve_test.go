@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,10 +38,12 @@ func fetch(t testing.TB, url string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// fluxgate runs a command to its end.
+// fluxgate runs a command to its end, which it must reach within a minute.
 func fluxgate(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.Command(fluxgateBinary(t), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, fluxgateBinary(t), args...)
 	cmd.Dir = t.TempDir()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -165,13 +165,20 @@ func printPoints(w io.Writer, points []sdk.Point) error {
 }
 
 func printText(w io.Writer, points []sdk.Point) error {
+	if err := printPointLines(w, points); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, sparkline(points))
+	return err
+}
+
+func printPointLines(w io.Writer, points []sdk.Point) error {
 	for _, p := range points {
 		if _, err := fmt.Fprintf(w, "%s  %g\n", time.Unix(p.Timestamp, 0).Format(time.DateTime), p.Value); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(w, sparkline(points))
-	return err
+	return nil
 }
 
 // sparkline draws the values between their least and their greatest.

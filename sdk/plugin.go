@@ -32,7 +32,9 @@ type Sink interface {
 // A Resampler brings a series to a resolution of one point for each step.
 //
 // The result is in ascending order of time, and its timestamps are multiples of
-// step. An interval without points is left out: a resampler never invents data.
+// step, which is a number of whole seconds. An interval without points is left
+// out: a resampler never invents data. Resample must be safe for concurrent use
+// and must not keep the series.
 type Resampler interface {
 	Resample(ctx context.Context, s Series, step time.Duration) (Series, error)
 }

@@ -87,6 +87,8 @@ func misrouted(route string) string {
 		return "has a method that is not served: use GET, POST, PUT, PATCH or DELETE, in capitals"
 	case strings.HasPrefix(path, "/flux/"):
 		return "begins with /flux: leave that away, each route is served under /flux as well"
+	case elements[1] == "populate_metric":
+		return "is Fluxgate's own, for jobs: choose another path"
 	case slices.Contains(elements[1:], ""):
 		return "has a slash too many: put single slashes, and none at the end"
 	case slices.Contains(elements, "."), slices.Contains(elements, ".."):

@@ -34,6 +34,7 @@ func (f *faults) check(c Config) {
 	}
 	f.checkAck("ack", c.Ack)
 	f.checkKeys(c.Keys)
+	f.checkKeyHosts(c)
 	f.checkRedis(c.Redis)
 	f.checkSpan("validate.max_age", c.Validate.MaxAge)
 	f.checkSpan("validate.max_ahead", c.Validate.MaxAhead)
@@ -41,6 +42,8 @@ func (f *faults) check(c Config) {
 	f.checkFolders(c.Plugins)
 	f.checkInputs(c.Inputs)
 	f.checkSinks(c.Sinks)
+	f.checkResamplers(c.Resamplers)
+	f.checkPopulate(c)
 }
 
 func (f *faults) checkAck(setting, ack string) {
@@ -123,6 +126,9 @@ func (f *faults) checkLimits(l Limits) {
 	}
 	if least := max(minJournal, journalShare*l.Body); l.Body <= maxBody && l.Journal < least {
 		f.add("limits.journal", "%v is too small: give at least %v and %d times limits.body, which makes %v", l.Journal, Size(minJournal), journalShare, least)
+	}
+	if l.Backfill < 0 {
+		f.add("limits.backfill", "%d is negative: give the most datapoints of history in a second, or 0 for as many as a sink takes", l.Backfill)
 	}
 }
 

@@ -14,25 +14,28 @@ import (
 // A Config holds every setting. Printed in any way it shows neither keys nor
 // passwords nor the settings of plugins.
 type Config struct {
-	Listen   string           `koanf:"listen"` // where metrics are taken, as host:port
-	Admin    string           `koanf:"admin"`  // where health and metrics are shown, as host:port
-	Data     string           `koanf:"data"`   // the folder for everything that is kept, as given
-	Keys     []Key            `koanf:"keys"`   // empty: one is made
-	Ack      string           `koanf:"ack"`    // when a request is answered, for keys that do not say: durable or delivered
-	Redis    Redis            `koanf:"redis"`
-	Validate Validate         `koanf:"validate"`
-	Limits   Limits           `koanf:"limits"`
-	Plugins  []string         `koanf:"plugins"` // the folders where programs are looked for, in order
-	Inputs   map[string]Input `koanf:"inputs"`  // at least one
-	Sinks    map[string]Sink  `koanf:"sinks"`   // at least one
-	Log      Log              `koanf:"log"`
+	Listen     string               `koanf:"listen"` // where metrics are taken, as host:port
+	Admin      string               `koanf:"admin"`  // where health and metrics are shown, as host:port
+	Data       string               `koanf:"data"`   // the folder for everything that is kept, as given
+	Keys       []Key                `koanf:"keys"`   // empty: one is made
+	Ack        string               `koanf:"ack"`    // when a request is answered, for keys that do not say: durable or delivered
+	Redis      Redis                `koanf:"redis"`
+	Validate   Validate             `koanf:"validate"`
+	Limits     Limits               `koanf:"limits"`
+	Plugins    []string             `koanf:"plugins"`    // the folders where programs are looked for, in order
+	Inputs     map[string]Input     `koanf:"inputs"`     // at least one
+	Sinks      map[string]Sink      `koanf:"sinks"`      // at least one
+	Resamplers map[string]Resampler `koanf:"resamplers"` // at least one
+	Populate   Populate             `koanf:"populate"`
+	Log        Log                  `koanf:"log"`
 }
 
 // A Key admits requests.
 type Key struct {
-	Key    Secret `koanf:"key"`    // plainly, or "sha256:" and its digest in hexadecimal
-	Prefix string `koanf:"prefix"` // the namespace of its metrics; empty: none
-	Ack    string `koanf:"ack"`    // as with the Config; empty: what that says
+	Key    Secret   `koanf:"key"`    // plainly, or "sha256:" and its digest in hexadecimal
+	Prefix string   `koanf:"prefix"` // the namespace of its metrics; empty: none
+	Ack    string   `koanf:"ack"`    // as with the Config; empty: what that says
+	Hosts  []string `koanf:"hosts"`  // those of populate.allow that its jobs may fetch from, in the same forms; empty: all
 }
 
 // Redis says where the ledger is kept.
@@ -58,11 +61,13 @@ type Validate struct {
 	MaxAhead time.Duration `koanf:"max_ahead"`
 }
 
-// Limits bound what requests may hold of memory, and what waits may of the disk.
+// Limits bound what requests may hold of memory, what waits may of the disk, and
+// what history may of a sink.
 type Limits struct {
 	Body     Size `koanf:"body"`     // of one request, at most 1 GiB
 	Inflight Size `koanf:"inflight"` // of all requests that are being worked on
 	Journal  Size `koanf:"journal"`  // of all that is kept for the sinks, at least 16 MiB
+	Backfill int  `koanf:"backfill"` // the most datapoints of history that each sink gets in a second; 0: as many as it takes
 }
 
 // An Input is an input plugin and what it serves.
@@ -103,7 +108,8 @@ func defaults() Config {
 		Redis:    Redis{Hash: true},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
 		Ack:      AckDurable,
-		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB, Journal: 4 * GiB},
+		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB, Journal: 4 * GiB, Backfill: 10_000},
+		Populate: defaultPopulate(),
 		Log:      Log{Level: slog.LevelInfo},
 	}
 }
@@ -135,5 +141,6 @@ func (c *Config) complete(settings map[string]any) error {
 			Config:   Settings{"path": filepath.Join(c.Data, "whisper"), "retentions": "60s:1d,10m:7d,1h:90d"},
 		}}
 	}
+	c.completePopulate(settings)
 	return nil
 }

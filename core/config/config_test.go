@@ -44,7 +44,7 @@ func embedded(t *testing.T, data string) Config {
 		Redis:    Redis{Hash: true},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
 		Ack:      AckDurable,
-		Limits:   Limits{Body: 32 << 20, Inflight: 256 << 20, Journal: 4 << 30},
+		Limits:   Limits{Body: 32 << 20, Inflight: 256 << 20, Journal: 4 << 30, Backfill: 10000},
 		Plugins:  []string{filepath.Join(filepath.Dir(program), "plugins"), "/usr/lib/fluxgate/plugins"},
 		Inputs: map[string]Input{"flux": {
 			Plugin: "fluxgate-input-flux", Routes: []string{"GET /metric_data", "POST /metric_data_post"}, Config: Settings{},
@@ -53,6 +53,13 @@ func embedded(t *testing.T, data string) Config {
 			Plugin: "fluxgate-sink-whisper", Required: true,
 			Config: Settings{"path": filepath.Join(data, "whisper"), "retentions": "60s:1d,10m:7d,1h:90d"},
 		}},
+		Resamplers: map[string]Resampler{"mean": {Plugin: "fluxgate-resampler-basic", Config: Settings{"method": "mean"}}},
+		Populate: Populate{
+			Step: time.Minute, Resampler: "mean", Sink: "whisper",
+			Concurrency: 4, PerHost: 2, Creates: 40, Patience: 24 * time.Hour,
+			Limits: PopulateLimits{Answer: 256 << 20, Points: 10000000, Windows: 64, Time: 5 * time.Minute},
+			Schema: Schema{Aggregation: "average", XFilesFactor: 0.5},
+		},
 	}
 }
 
@@ -62,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		"comments alone":             "# nothing\n# here\n",
 		"a null document":            "---\n",
 		"an empty section":           "{}\n",
-		"settings without values":    "listen:\nredis:\nvalidate:\nlog:\nkeys:\nlimits: {body: }\n",
+		"settings without values":    "listen:\nredis:\nvalidate:\nlog:\nkeys:\nlimits: {body: }\npopulate: {allow: , schema: , limits: {points: }}\n",
 		"the defaults as documented": "listen: 127.0.0.1:8000\nredis: {address: \"\", tls: {enabled: false, ca: \"\"}, hash: true, expire: 0s}\nlimits: {body: 32MiB, inflight: 256MiB}\nlog: {level: info}\n",
 	} {
 		t.Run(name, func(t *testing.T) { equal(t, loaded(t, text), embedded(t, "./data")) })
@@ -137,6 +144,7 @@ sinks:
 		"carbon-b": {Plugin: "fluxgate-sink-pickle", Config: Settings{"maxFrame": "2", "maxWait": "1s"}},
 		"new":      {Plugin: "/opt/new", Required: true, Config: Settings{"tls": map[string]any{"ca": "x"}}},
 	}
+	want.Populate.Sink = ""
 	equal(t, c, want)
 }
 
@@ -145,6 +153,7 @@ func TestGivenSectionsReplaceDefaults(t *testing.T) {
 	want := embedded(t, "./data")
 	want.Plugins = []string{"/only"}
 	want.Sinks = map[string]Sink{"a": {Plugin: "x", Required: true}, "b": {Plugin: "y", Required: true}, "c": {Plugin: "z"}}
+	want.Populate.Sink = ""
 	want.Inputs = map[string]Input{"i": {Plugin: "x", Routes: []string{"GET /a"}}}
 	equal(t, c, want)
 }
@@ -197,19 +206,25 @@ func TestOperatorsFile(t *testing.T) {
 	want.Keys = []Key{{Key: "YOURown32charSkylineAPIkeySecret", Prefix: "acme"}}
 	want.Redis = Redis{Address: []string{"/run/redis/redis.sock"}, Password: "hunter2", Hash: true}
 	want.Sinks = map[string]Sink{"carbon": {Plugin: "fluxgate-sink-pickle", Required: true, Config: Settings{"address": "127.0.0.1:2004"}}}
+	want.Populate.Sink = "carbon"
 	equal(t, loaded(t, operator), want)
 }
 
 func TestSecretsAreNotShown(t *testing.T) {
-	c := loaded(t, operator, "FLUXGATE_SINKS__CARBON__CONFIG__PASSWORD=hunter2")
+	c := loaded(t, operator+`resamplers: {mean: {plugin: x, config: {licence: hunter2}}}
+populate:
+  remotes: [{host: a, user: u, password: hunter2}, {host: b, token: hunter2}]
+`, "FLUXGATE_SINKS__CARBON__CONFIG__PASSWORD=hunter2")
 	show := map[string]string{}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for name, value := range map[string]any{"config": c, "pointer": &c, "key": c.Keys[0], "keys": c.Keys, "redis": c.Redis,
-			"password": c.Redis.Password, "sink": c.Sinks["carbon"], "settings": c.Sinks["carbon"].Config} {
+			"password": c.Redis.Password, "sink": c.Sinks["carbon"], "settings": c.Sinks["carbon"].Config,
+			"resampler": c.Resamplers["mean"], "populate": c.Populate, "remotes": c.Populate.Remotes, "remote": c.Populate.Remotes[1]} {
 			show[name+" "+verb] = fmt.Sprintf(verb, value)
 		}
 	}
-	for name, value := range map[string]any{"config": c, "key": c.Keys[0], "password": c.Redis.Password, "settings": c.Sinks["carbon"].Config} {
+	for name, value := range map[string]any{"config": c, "key": c.Keys[0], "password": c.Redis.Password, "settings": c.Sinks["carbon"].Config,
+		"resampler": c.Resamplers["mean"], "populate": c.Populate, "remote": c.Populate.Remotes[1]} {
 		text, err := json.Marshal(value)
 		if err != nil {
 			t.Fatal(err)
@@ -227,7 +242,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 			}
 		}
 	}
-	for how, part := range map[string]string{"config %+v": "acme", "redis json": "", "config json": hidden, "settings %v": "[address password]"} {
+	for how, part := range map[string]string{"config %+v": "acme", "redis json": "", "config json": hidden, "settings %v": "[address password]",
+		"remote json": hidden, "remotes %+v": "User:u", "resampler %v": "[licence]"} {
 		if !strings.Contains(show[how], part) {
 			t.Errorf("%s: %q lacks %q", how, show[how], part)
 		}

@@ -25,8 +25,8 @@ type variables struct {
 // variable that it refuses.
 func (v *variables) read(variable, value string) (setting string, parsed any) {
 	words := strings.Split(strings.TrimPrefix(variable, variablePrefix), "__")
-	if words[0] == "KEYS" {
-		v.refuse("%s: keys are read from the file alone: put them under keys there", variable)
+	if section := fileOnly(words); section != "" {
+		v.refuse("%s: %s are read from the file alone: put them under %s there", variable, section[strings.LastIndex(section, ".")+1:], section)
 		return "", nil
 	}
 	path, t, current := v.find(words)
@@ -48,6 +48,28 @@ func (v *variables) read(variable, value string) (setting string, parsed any) {
 
 func (v *variables) refuse(format string, args ...any) {
 	v.faults = append(v.faults, fmt.Errorf(format, args...))
+}
+
+// fileOnly returns the list of sections, such as keys, that words name or lead
+// into, or "": what is in it has no name that a variable could give.
+func fileOnly(words []string) string {
+	t := reflect.TypeFor[Config]()
+	for i, word := range words {
+		if t = settingType(t, strings.ToLower(word)); t == nil || word != strings.ToUpper(word) {
+			return ""
+		}
+		if listsSections(t) {
+			return strings.ToLower(strings.Join(words[:i+1], "."))
+		}
+		if t.Kind() != reflect.Struct {
+			return ""
+		}
+	}
+	return ""
+}
+
+func listsSections(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
 
 // find returns the path of the setting that words mean, its type and its value
@@ -145,10 +167,18 @@ func nearest(variable string, words []string) string {
 		all = within // it names a section
 	}
 	same := slices.DeleteFunc(slices.Clone(all), func(v string) bool { return !strings.HasSuffix(v, "__"+inner) })
-	if inner != "NAME" && len(same) > 0 {
+	if inner != "NAME" && len(same) > 0 && named(words[0]) {
 		all = same // it leaves out the section of a plugin's settings
 	}
 	return sdk.Nearest(given, all)
+}
+
+// named tells whether word probably means a section in which the operator
+// chooses the names, such as that of the sinks.
+func named(word string) bool {
+	sections := fields(reflect.TypeFor[Config]())
+	section := sdk.Nearest(strings.ToLower(word), slices.Sorted(maps.Keys(sections)))
+	return sections[section].Kind() == reflect.Map
 }
 
 // known returns the variables of all settings in type t, in order. Name stands
@@ -158,7 +188,7 @@ func known(prefix string, t reflect.Type, name, inner string) (all []string) {
 	case t.Kind() == reflect.Struct:
 		settings := fields(t)
 		for _, s := range slices.Sorted(maps.Keys(settings)) {
-			if settings[s] != reflect.TypeFor[[]Key]() {
+			if !listsSections(settings[s]) {
 				all = append(all, known(prefix+strings.ToUpper(s)+"__", settings[s], name, inner)...)
 			}
 		}

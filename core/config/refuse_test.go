@@ -44,7 +44,7 @@ func TestRefusedSettings(t *testing.T) {
 		`keys: [{key: a}, {key: b}, {key: a}]`: `keys[2].key: is the key of keys[0] again: remove one of them`,
 		`keys: [{key: hello}, {key: "sha256:2CF24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}]`: `keys[1].key: is the key of keys[0] again: remove one of them`,
 		`keys: [{key: "sha256:12"}]`:             `keys[0].key: begins with sha256: and must go on with 64 hexadecimal digits: take them from printf %s KEY | sha256sum`,
-		`keys: [{hidden: acme}]`:                 `keys[0]: has another setting than key and prefix: write those two alone`,
+		`keys: [{hidden: acme}]`:                 `keys[0]: has another setting than key, prefix, ack and hosts: write those alone`,
 		`keys: [{key: a, prefix: a..b}]`:         `keys[0].prefix: "a..b" has a dot too many: put single dots, and only between elements`,
 		`keys: [{key: a, prefix: .a}]`:           `keys[0].prefix: ".a" has a dot too many: put single dots, and only between elements`,
 		`keys: [{key: a, prefix: a.}]`:           `keys[0].prefix: "a." has a dot too many: put single dots, and only between elements`,
@@ -129,13 +129,14 @@ func TestRefusedRoutes(t *testing.T) {
 		other  = `has a character that stands for something else in a path: use letters, digits and - . _ ~ ! $ & ' ( ) * + , ; = : @`
 		dots   = `has an element of dots alone: write the path in full`
 		flux   = `begins with /flux: leave that away, each route is served under /flux as well`
+		jobs   = `is Fluxgate's own, for jobs: choose another path`
 	)
 	for route, want := range map[string]string{
 		"": form, "/a": form, "GET": form, "GET a": form, "GET  /a": form, "GET\t/a": form,
 		"get /a": method, "HEAD /a": method, "OPTIONS /a": method, "CONNECT /a": method, "TRACE /a": method, "GTE /a": method,
 		"GET /": slash, "GET /a/": slash, "GET //a": slash, "GET /a//b": slash,
 		"GET /a/{b}": other, "GET /a b": other, "GET /a?b": other, "GET /a%20": other, "GET /ä": other, "GET /a\n": other,
-		"GET /./a": dots, "GET /a/..": dots, "GET /flux/a": flux,
+		"GET /./a": dots, "GET /a/..": dots, "GET /flux/a": flux, "POST /populate_metric": jobs, "GET /populate_metric/x": jobs,
 		"GET /metric_data": "", "POST /api/v2/write": "", "PUT /a.b-c_d~": "", "PATCH /fluxx": "", "DELETE /a": "",
 	} {
 		if got := misrouted(route); got != want {
@@ -151,7 +152,7 @@ unknown setting "limits.journl": did you mean "limits.journal"?
 unknown setting "listen_": did you mean "listen"?
 unknown setting "redis.adress": did you mean "redis.address"?
 unknown setting "sinks.carbon.plugn": did you mean "sinks.carbon.plugin"?`)
-	for _, later := range []string{"journal: {}", "redis: {tls: {cert: x}}", "populate: {}", "resamplers: {}", "sinks: {a: {plugin: x, ack: true}}"} {
+	for _, later := range []string{"journal: {}", "redis: {tls: {cert: x}}", "populate: {window: 1h}", "resamplers: {a: {routes: x}}", "sinks: {a: {plugin: x, ack: true}}"} {
 		if _, err := Load(written(t, later), nil, nil); err == nil || !strings.HasPrefix(err.Error(), "unknown setting ") {
 			t.Errorf("%s: got %v, want: unknown setting", later, err)
 		}
@@ -197,6 +198,15 @@ func TestRefusedVariables(t *testing.T) {
 		"FLUXGATE_SINKS__CARBON__CONFIG":        "unknown variable FLUXGATE_SINKS__CARBON__CONFIG: did you mean FLUXGATE_SINKS__CARBON__CONFIG__NAME?",
 		"FLUXGATE_SINKS____PLUGIN":              "unknown variable FLUXGATE_SINKS____PLUGIN: did you mean FLUXGATE_SINKS__NAME__PLUGIN?",
 		"FLUXGATE_":                             "unknown variable FLUXGATE_: did you mean FLUXGATE_ACK?",
+		"FLUXGATE_POPULATE__REMOTES":            "FLUXGATE_POPULATE__REMOTES: remotes are read from the file alone: put them under populate.remotes there",
+		"FLUXGATE_POPULATE__REMOTES__0__TOKEN":  "FLUXGATE_POPULATE__REMOTES__0__TOKEN: remotes are read from the file alone: put them under populate.remotes there",
+		"FLUXGATE_POPULATE__PATTERNS":           "FLUXGATE_POPULATE__PATTERNS: patterns are read from the file alone: put them under populate.patterns there",
+		"FLUXGATE_POPULATE__LIMITS__ANSWERS":    "unknown variable FLUXGATE_POPULATE__LIMITS__ANSWERS: did you mean FLUXGATE_POPULATE__LIMITS__ANSWER?",
+		"FLUXGATE_POPULATE__PERHOST":            "unknown variable FLUXGATE_POPULATE__PERHOST: did you mean FLUXGATE_POPULATE__PER_HOST?",
+		"FLUXGATE_POPULATE__REMOTE":             "unknown variable FLUXGATE_POPULATE__REMOTE: did you mean FLUXGATE_POPULATE__CREATES?",
+		"FLUXGATE_REDIS__TLS__CAA":              "unknown variable FLUXGATE_REDIS__TLS__CAA: did you mean FLUXGATE_REDIS__TLS__CA?",
+		"FLUXGATE_RESAMPLERS__SUM__METHOD":      "unknown variable FLUXGATE_RESAMPLERS__SUM__METHOD: did you mean FLUXGATE_RESAMPLERS__SUM__CONFIG__METHOD?",
+		"FLUXGATE_POPULATE__STEP":               `FLUXGATE_POPULATE__STEP: "hunter2" is not a duration: write a number with its unit, such as 60s or 1h30m`,
 		"FLUXGATE_REDIS__HASH":                  `FLUXGATE_REDIS__HASH: "hunter2" is neither true nor false: write one of them`,
 		"FLUXGATE_REDIS__PASSWORD":              "FLUXGATE_REDIS__PASSWORD: is for a Redis that is not named: set redis.address, or remove it",
 		"FLUXGATE_SINKS__WHISPER__CONFIG__PATH": "sinks.whisper.plugin: is empty: name a program of a folder in plugins, or give its path",

@@ -52,7 +52,7 @@ func (f *faults) shapeSection(setting string, value any, t reflect.Type) bool {
 	for _, name := range slices.Sorted(maps.Keys(section)) {
 		inner := settingType(t, name)
 		if inner == nil && t == reflect.TypeFor[Key]() { // the name may be the key itself
-			f.add(setting, "has another setting than key and prefix: write those two alone")
+			f.add(setting, "has another setting than key, prefix, ack and hosts: write those alone")
 			delete(section, name)
 			continue
 		}
@@ -141,6 +141,14 @@ func misreadKind(value any, k reflect.Kind) string {
 		}
 		if _, err := strconv.Atoi(text); err != nil {
 			return fmt.Sprintf("%q is not a whole number: write one, such as 0", fmt.Sprint(value))
+		}
+	case reflect.Float64:
+		_, whole := value.(int)
+		if _, ok := value.(float64); ok || whole {
+			return ""
+		}
+		if _, err := strconv.ParseFloat(text, 64); err != nil {
+			return fmt.Sprintf("%q is not a number: write one, such as 0.5", fmt.Sprint(value))
 		}
 	case reflect.String:
 		if !isText {

@@ -37,20 +37,15 @@ type Ledger interface {
 
 // Setup is what a delivery needs.
 type Setup struct {
-	Folder string // for the journals and the dead letters
-	Budget int64  // bytes on disk for both journals and the dead letters
-	Sinks  []Sink
-	Ledger Ledger
+	Folder   string // for the journals and the dead letters
+	Budget   int64  // bytes on disk for both journals and the dead letters
+	Sinks    []Sink
+	FillRate int // the most datapoints of history that each sink gets in a second; 0: as many as it takes
+	Ledger   Ledger
 }
 
-const (
-	// fillShare is the part of the budget that the journal of backfill has.
-	fillShare = 8
-
-	// fillRate bounds the datapoints of backfill that a sink gets in a second, so
-	// that history does not delay live data.
-	fillRate = 10_000
-)
+// fillShare is the part of the budget that the journal of backfill has.
+const fillShare = 8
 
 // A Delivery is the journals and the lanes to all sinks.
 type Delivery struct {
@@ -131,7 +126,7 @@ func (d *Delivery) join(s Setup) error {
 		if err != nil {
 			return err
 		}
-		fill, err := d.Fill.add(t, fillRate)
+		fill, err := d.Fill.add(t, s.FillRate)
 		if err != nil {
 			return err
 		}
@@ -204,9 +199,9 @@ func (d *Delivery) Close() error {
 	return errors.Join(errs...)
 }
 
-// Change gives the sinks other weights: whether they are required, and their
-// rate. The names must be those of before.
-func (d *Delivery) Change(sinks []Sink) {
+// Change gives the sinks other weights: whether they are required, their rate, and
+// that of history. The names must be those of before.
+func (d *Delivery) Change(sinks []Sink, fillRate int) {
 	for _, sink := range sinks {
 		for _, s := range []*Stream{d.Live, d.Fill} {
 			l := s.lane(sink.Name)
@@ -214,6 +209,7 @@ func (d *Delivery) Change(sinks []Sink) {
 			l.required.Store(sink.Required)
 		}
 		d.Live.lane(sink.Name).pace.set(sink.Rate)
+		d.Fill.lane(sink.Name).pace.set(fillRate)
 	}
 	d.charge()
 	d.Live.advanced()

@@ -17,7 +17,10 @@ import (
 	"fluxgate/sdk"
 )
 
-const budget = 64 << 20
+const (
+	budget   = 64 << 20
+	fillRate = 10_000
+)
 
 // A shelf is a sink in memory.
 type shelf struct {
@@ -125,7 +128,7 @@ func point(metric string) sdk.Batch { return sdk.Batch{{Metric: metric, Timestam
 
 func open(t *testing.T, folder string, l Ledger, sinks ...Sink) *Delivery {
 	t.Helper()
-	d, err := Open(Setup{Folder: folder, Budget: budget, Sinks: sinks, Ledger: l}, prometheus.NewRegistry())
+	d, err := Open(Setup{Folder: folder, Budget: budget, Sinks: sinks, FillRate: fillRate, Ledger: l}, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +504,7 @@ func TestWeightsMayChange(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- delivered(t.Context()) }()
 		synctest.Wait()
-		d.Change([]Sink{{away, "carbon", false, 0}})
+		d.Change([]Sink{{away, "carbon", false, 0}}, fillRate)
 		if err := <-done; err != nil {
 			t.Errorf("told %v when the sink is not required any more", err)
 		}
@@ -545,7 +548,7 @@ func TestAnotherRateHoldsAtOnce(t *testing.T) {
 		if got := len(s.held()); got > 100 {
 			t.Errorf("%d datapoints are delivered in ten seconds at a rate of 10", got)
 		}
-		d.Change([]Sink{{s, "carbon", true, 0}})
+		d.Change([]Sink{{s, "carbon", true, 0}}, fillRate)
 		began := time.Now()
 		if err := delivered(t.Context()); err != nil || time.Since(began) > 2*time.Second {
 			t.Errorf("delivered %v after the rate was lifted, %v", time.Since(began), err)

@@ -46,6 +46,7 @@ type crew interface {
 	title() (kind, name string)
 	required() bool
 	isOpen() bool
+	isUp() bool
 	isFailing() bool
 	open(context.Context) error
 	try(ctx context.Context, connect bool) error
@@ -82,6 +83,15 @@ func (f *Fleet) Sink(s Spec) *Sink {
 	return sink
 }
 
+// Resampler adds a resampler plugin, which is never required: no process of it
+// runs until it is called.
+func (f *Fleet) Resampler(s Spec) *Resampler {
+	r := f.newResampler(s.Name)
+	r.add(s)
+	f.enlist(r)
+	return r
+}
+
 func (f *Fleet) enlist(c crew) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,9 +108,13 @@ func (f *Fleet) all() []crew {
 // Open starts the required plugins. It returns an error, which names them, when
 // some cannot work until a person mends something: the program is missing or
 // not to be trusted, or refuses its settings. What may pass is left to Run, and
-// so are the optional plugins.
+// so are the optional plugins. Of a resampler whose program cannot be started it
+// warns.
 func (f *Fleet) Open(ctx context.Context) error {
 	return each(f.all(), func(_ int, c crew) error {
+		if r, ok := c.(*Resampler); ok {
+			r.forewarn()
+		}
 		if !c.required() {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,15 +23,21 @@ import (
 )
 
 // The plugins of these tests are this test binary, started again: a sink, or
-// under the name inputName an input.
+// under another name an input or a resampler.
 
-const inputName = "actor-input"
+const (
+	inputName     = "actor-input"
+	resamplerName = "actor-resampler"
+)
 
 func TestMain(m *testing.M) {
 	plugintest.Main(m, func() {
-		if filepath.Base(os.Args[0]) == inputName {
+		switch filepath.Base(os.Args[0]) {
+		case inputName:
 			sdk.ServeInput(settings{}, func(_ context.Context, s settings) (sdk.Input, error) { return actor{s}, s.begin() })
-		} else {
+		case resamplerName:
+			sdk.ServeResampler(settings{}, func(_ context.Context, s settings) (sdk.Resampler, error) { return actor{s}, s.begin() })
+		default:
 			sdk.ServeSink(settings{}, func(_ context.Context, s settings) (sdk.Sink, error) { return actor{s}, s.begin() })
 		}
 		syscall.Exit(0) // without the second for which the race detector waits
@@ -173,7 +180,12 @@ func executable(t *testing.T) string {
 
 func inputProgram(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), inputName)
+	return programNamed(t, inputName)
+}
+
+func programNamed(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
 	if err := os.Symlink(executable(t), path); err != nil {
 		t.Fatal(err)
 	}
@@ -266,12 +278,19 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// halt stops a process until it is killed.
+// halt stops a process until it is killed. It returns when no thread runs.
 func halt(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the process has stopped", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		return err == nil && !slices.ContainsFunc(threads, func(path string) bool {
+			status, err := os.ReadFile(path)
+			return err == nil && !strings.Contains(string(status), "State:\tT")
+		})
+	})
 }
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

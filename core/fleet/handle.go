@@ -36,6 +36,7 @@ func (h *handle[T]) add(s Spec) {
 func (h *handle[T]) title() (kind, name string)     { return h.kind, h.name }
 func (h *handle[T]) required() bool                 { return !h.line.Load().spec.Optional }
 func (h *handle[T]) isOpen() bool                   { return h.current() != nil }
+func (h *handle[T]) isUp() bool                     { return h.isOpen() }
 func (h *handle[T]) isFailing() bool                { return h.line.Load().isFailing() }
 func (h *handle[T]) current() *seat[T]              { return h.line.Load().current() }
 func (h *handle[T]) open(ctx context.Context) error { return h.line.Load().open(ctx) }

@@ -41,7 +41,8 @@ type line[T any] struct {
 	mu      sync.Mutex
 	file    file          // the program, as it was at the last start
 	seat    *seat[T]      // nil: not open
-	opened  chan struct{} // closed when seat is set
+	opened  chan struct{} // closed when seat is set, or a person must mend something first
+	trouble error         // why it is not open, if something is wrong
 	started bool          // at least once
 	failing bool
 }
@@ -83,7 +84,7 @@ func (l *line[T]) open(ctx context.Context) error {
 	if l.started {
 		l.restarts.Inc()
 	}
-	l.seat, l.started = &seat[T]{Process: process, line: l}, true
+	l.seat, l.started, l.trouble = &seat[T]{Process: process, line: l}, true, nil
 	close(l.opened)
 	return nil
 }
@@ -155,12 +156,24 @@ func (l *line[T]) live(ctx context.Context) error {
 }
 
 func (l *line[T]) report(err error, d *deaths) {
+	l.note(err)
 	if d.failing() {
 		l.setFailing(true)
 		slog.Error("plugin is failing", "plugin", l.name, "deaths", d.streak, "err", err)
 		return
 	}
 	slog.Warn("plugin is not running, it is started again", "plugin", l.name, "err", err)
+}
+
+// note keeps why the plugin is not open. Nobody need wait any longer for what a
+// person must mend.
+func (l *line[T]) note(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trouble = err; errors.Is(err, sdk.ErrInvalid) {
+		close(l.opened)
+		l.opened = make(chan struct{})
+	}
 }
 
 // setFailing notes whether the plugin is failing, and reports whether it was.

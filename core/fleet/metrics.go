@@ -25,7 +25,7 @@ func (c counters) forget(plugin string) {
 }
 
 var (
-	upDesc      = prometheus.NewDesc("fluxgate_plugin_up", "Whether a plugin's process is open.", []string{"plugin"}, nil)
+	upDesc      = prometheus.NewDesc("fluxgate_plugin_up", "Whether a plugin's process is open, or a resampler's may be started: nothing is known against it.", []string{"plugin"}, nil)
 	failingDesc = prometheus.NewDesc("fluxgate_plugin_failing",
 		"Whether a plugin keeps dying; it is started again nevertheless.", []string{"plugin"}, nil)
 )
@@ -39,14 +39,14 @@ func (state) Describe(descs chan<- *prometheus.Desc) {
 	descs <- failingDesc
 }
 
-// Collect implements [prometheus.Collector]. An input and a sink of one name are
-// one plugin to it: up if both are, and failing if one is.
+// Collect implements [prometheus.Collector]. Plugins of several kinds and one
+// name are one plugin to it: up if all are, and failing if one is.
 func (s state) Collect(metrics chan<- prometheus.Metric) {
 	up, failing := make(map[string]bool), make(map[string]bool)
 	for _, c := range s.fleet.all() {
 		_, name := c.title()
 		other, seen := up[name]
-		up[name] = c.isOpen() && (other || !seen)
+		up[name] = c.isUp() && (other || !seen)
 		failing[name] = failing[name] || c.isFailing()
 	}
 	for name := range up {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"fluxgate/sdk"
@@ -12,51 +13,55 @@ import (
 // already, beside the present ones. Either Commit or Abandon must be called,
 // once.
 type Change struct {
-	Inputs []*Input // in the order of their specifications; the same as ever for a name that is known
-	Sinks  []*Sink
+	Inputs     []*Input // in the order of their specifications; the same as ever for a name that is known
+	Sinks      []*Sink
+	Resamplers []*Resampler
 
 	fleet *Fleet
 	crews []crew
+	specs []Spec // of crews
 	steps []step
 }
 
 var errChanging = errors.New("another change of the plugins is under way")
 
 // Prepare starts what is needed to have exactly the given plugins. A plugin
-// whose Spec and program file are what they were keeps its process. The error
-// names the plugins that cannot be started, and then nothing has changed: each
-// input and required sink must, while of an optional sink only what a person
-// must mend is an error. It is [sdk.ErrUnavailable] too while another Change is
-// neither committed nor abandoned.
-func (f *Fleet) Prepare(ctx context.Context, inputs, sinks []Spec) (*Change, error) {
+// whose Spec and program file are what they were keeps its process, as does a
+// resampler that has none. The error names the plugins that cannot be started,
+// and then nothing has changed: each input and required sink must, while of an
+// optional sink and a resampler only what a person must mend is an error. It is
+// [sdk.ErrUnavailable] too while another Change is neither committed nor
+// abandoned.
+func (f *Fleet) Prepare(ctx context.Context, inputs, sinks, resamplers []Spec) (*Change, error) {
 	if !f.changing.CompareAndSwap(false, true) {
 		return nil, sdk.Unavailablef("%w", errChanging)
 	}
 	c := &Change{fleet: f}
-	for _, s := range inputs {
-		i, known := f.lookup("input", s.Name).(*Input)
-		if !known {
-			i = f.newInput(s.Name)
-		}
-		c.Inputs, c.crews = append(c.Inputs, i), append(c.crews, i)
-	}
-	for _, s := range sinks {
-		sink, known := f.lookup("sink", s.Name).(*Sink)
-		if !known {
-			sink = f.newSink(s.Name)
-		}
-		c.Sinks, c.crews = append(c.Sinks, sink), append(c.crews, sink)
-	}
-	specs := append(append([]Spec{}, inputs...), sinks...)
-	c.steps = make([]step, len(specs))
+	c.Inputs = take(c, "input", inputs, f.newInput)
+	c.Sinks = take(c, "sink", sinks, f.newSink)
+	c.Resamplers = take(c, "resampler", resamplers, f.newResampler)
+	c.steps = make([]step, len(c.crews))
 	if err := each(c.crews, func(n int, crew crew) (err error) {
-		c.steps[n], err = crew.replace(ctx, specs[n])
+		c.steps[n], err = crew.replace(ctx, c.specs[n])
 		return err
 	}); err != nil {
 		c.Abandon()
 		return nil, err
 	}
 	return c, nil
+}
+
+// take adds the plugins of a kind to a change. Those whose names are new are
+// made.
+func take[T crew](c *Change, kind string, specs []Spec, make func(name string) T) (all []T) {
+	for _, s := range specs {
+		plugin, known := c.fleet.lookup(kind, s.Name).(T)
+		if !known {
+			plugin = make(s.Name)
+		}
+		all, c.crews, c.specs = append(all, plugin), append(c.crews, plugin), append(c.specs, s)
+	}
+	return all
 }
 
 // lookup returns a plugin, or nil.
@@ -108,8 +113,7 @@ func (c *Change) each(part func(step) func()) {
 // forget removes what was counted of those crews whose names the fleet has not.
 func (c *Change) forget(crews []crew) {
 	for _, old := range crews {
-		_, name := old.title()
-		if c.fleet.lookup("input", name) == nil && c.fleet.lookup("sink", name) == nil {
+		if _, name := old.title(); !slices.ContainsFunc(c.fleet.all(), func(c crew) bool { _, n := c.title(); return n == name }) {
 			c.fleet.counters.forget(name)
 		}
 	}

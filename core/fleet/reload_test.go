@@ -39,7 +39,7 @@ func with(config map[string]any, s Spec) Spec {
 
 func swap(t *testing.T, f *Fleet, inputs, sinks []Spec) *Change {
 	t.Helper()
-	change, err := f.Prepare(t.Context(), inputs, sinks)
+	change, err := f.Prepare(t.Context(), inputs, sinks, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestWhatCannotBePreparedChangesNothing(t *testing.T) {
 			f, in, sink, inputs, sinks, metrics := startPair(t)
 			pids := []int{in.current().Pid(), sink.current().Pid()}
 			next := with(map[string]any{"act": "tell", "text": "new"}, inputs[0])
-			_, err := f.Prepare(t.Context(), []Spec{next}, []Spec{tt.spec(sinks[0]), {Name: "another", Program: executable(t)}})
+			_, err := f.Prepare(t.Context(), []Spec{next}, []Spec{tt.spec(sinks[0]), {Name: "another", Program: executable(t)}}, nil)
 			if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), `"carbon"`) {
 				t.Fatalf("error %v, want one about carbon that says %q", err, tt.says)
 			}
@@ -240,14 +240,14 @@ func shown(t *testing.T, metrics prometheus.Gatherer) string {
 func TestPluginsThatComeAndGo(t *testing.T) {
 	f, in, sink, inputs, _, metrics := startPair(t)
 	old := sink.current().Pid()
-	if _, err := f.Prepare(t.Context(), inputs, []Spec{{Name: "idle", Program: "/nowhere/plugin", Optional: true}}); !errors.Is(err, sdk.ErrInvalid) {
+	if _, err := f.Prepare(t.Context(), inputs, []Spec{{Name: "idle", Program: "/nowhere/plugin", Optional: true}}, nil); !errors.Is(err, sdk.ErrInvalid) {
 		t.Fatalf("a new optional sink whose program is missing: %v", err)
 	}
-	change, err := f.Prepare(t.Context(), inputs, []Spec{{Name: "another", Program: executable(t)}})
+	change, err := f.Prepare(t.Context(), inputs, []Spec{{Name: "another", Program: executable(t)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Prepare(t.Context(), inputs, nil); !errors.Is(err, sdk.ErrUnavailable) {
+	if _, err := f.Prepare(t.Context(), inputs, nil, nil); !errors.Is(err, sdk.ErrUnavailable) {
 		t.Errorf("a second change at once: %v", err)
 	}
 	another := change.Sinks[0]
@@ -278,7 +278,7 @@ func TestAbandonedChange(t *testing.T) {
 	log := keepLog(t)
 	f, in, sink, inputs, sinks, _ := startPair(t)
 	pids := []int{in.current().Pid(), sink.current().Pid()}
-	change, err := f.Prepare(t.Context(), inputs, []Spec{with(map[string]any{"text": "new"}, sinks[0])})
+	change, err := f.Prepare(t.Context(), inputs, []Spec{with(map[string]any{"text": "new"}, sinks[0])}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +322,7 @@ func TestReloadTakesTheProgramThatIsThere(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Prepare(t.Context(), nil, []Spec{spec}); !errors.Is(err, sdk.ErrInvalid) {
+	if _, err := f.Prepare(t.Context(), nil, []Spec{spec}, nil); !errors.Is(err, sdk.ErrInvalid) {
 		t.Errorf("a program that was removed: %v", err)
 	}
 	if err := sink.Write(t.Context(), oneDatapoint); err != nil {

@@ -42,6 +42,9 @@ type Terms struct {
 // before the first.
 func (f *Flow) Admit(t Terms) { f.terms.Store(&t) }
 
+// Grant returns what a key gives now, or [ErrKey].
+func (f *Flow) Grant(key string) (Grant, error) { return f.terms.Load().Keys.Admit(key) }
+
 // A Ledger remembers, for each metric, the newest timestamp that was accepted.
 type Ledger interface {
 	// Look fetches what is known of b's metrics. The function that it returns

@@ -16,8 +16,9 @@ type Keys []admitted
 
 // A Grant is what a key gives.
 type Grant struct {
-	Prefix string // put before every metric
-	Ack    Ack    // when its requests are answered
+	Prefix string   // put before every metric
+	Ack    Ack      // when its requests are answered
+	Hosts  []string // from which its jobs may fetch; empty: from all that any may
 }
 
 type admitted struct {

@@ -74,6 +74,19 @@ func (e *Embedded) Record(_ context.Context, b sdk.Batch, ahead int64) error {
 // Beat implements [Store]: nobody watches an embedded ledger.
 func (e *Embedded) Beat(context.Context, string, time.Time) error { return nil }
 
+// Note implements [Store]: no Vista reads an embedded ledger.
+func (e *Embedded) Note(context.Context, string, string, time.Duration) error { return nil }
+
+// Lease implements [Store]: nobody shares an embedded ledger.
+func (e *Embedded) Lease(context.Context, string, string, time.Duration) (bool, error) {
+	return true, nil
+}
+
+// Renew implements [Store].
+func (e *Embedded) Renew(context.Context, string, string, time.Duration) (bool, error) {
+	return true, nil
+}
+
 // Close implements [Store].
 func (e *Embedded) Close() error { return e.db.Close() }
 

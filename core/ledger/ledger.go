@@ -23,10 +23,20 @@ type Store interface {
 	Last(ctx context.Context, metrics []string) ([]int64, error)
 	// Record enters the datapoints of b, which names each metric once. An entry
 	// never moves back, except one newer than ahead, which is not believed.
-	// After an error some may be entered; recording them again is right.
+	// After an error some may be entered; recording them again is right. A value
+	// that is not finite stands for None: the metric has points, and no value.
 	Record(ctx context.Context, b sdk.Batch, ahead int64) error
 	// Beat sets the entry called name to now, for two minutes.
 	Beat(ctx context.Context, name string, now time.Time) error
+	// Note enters what Vista looks for: that remoteTarget is known, unless it is
+	// empty, and the resolution of metric in whole seconds, for an hour, unless it
+	// is 0.
+	Note(ctx context.Context, metric, remoteTarget string, resolution time.Duration) error
+	// Lease gives the lease of metric to owner for d, unless somebody has it.
+	Lease(ctx context.Context, metric, owner string, d time.Duration) (given bool, err error)
+	// Renew has the lease of metric last for d from now on, if owner has it; for 0
+	// it ends.
+	Renew(ctx context.Context, metric, owner string, d time.Duration) (ours bool, err error)
 	Close() error
 }
 
@@ -125,23 +135,62 @@ func (l *Ledger) Look(b sdk.Batch) func() (fresh sdk.Batch, settle func(error) e
 	}
 }
 
+// Last returns the newest timestamp that is recorded of metric, or accepted and
+// not recorded yet; 0 if there is none that can be believed. Unlike Look it gives
+// the store the time that ctx has, of which Redis uses two seconds at most, and
+// fails when that does not answer, with an error that wraps [sdk.ErrUnavailable].
+func (l *Ledger) Last(ctx context.Context, metric string) (int64, error) {
+	l.mu.Lock()
+	round := l.rounds.enter()
+	l.mu.Unlock()
+	last, err := l.store.Last(ctx, []string{metric})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.forget()
+	defer l.rounds.leave(round)
+	if err != nil {
+		return 0, sdk.Unavailablef("newest timestamp of %q: %w", metric, err)
+	}
+	return l.newest(l.table[metric], last[0], l.believed()), nil
+}
+
+// Note tells Vista, if there is a Redis, that remoteTarget is known, unless it is
+// empty, and what the resolution of metric is, in whole seconds, at least one,
+// unless it is 0. Its error wraps [sdk.ErrUnavailable].
+func (l *Ledger) Note(ctx context.Context, metric, remoteTarget string, resolution time.Duration) error {
+	if err := l.store.Note(ctx, metric, remoteTarget, resolution); err != nil {
+		return sdk.Unavailablef("note %q for Vista: %w", remoteTarget, err)
+	}
+	return nil
+}
+
+// newest returns the newer of what is recorded of a metric and of what e, which
+// may be nil, keeps of it. What is newer than believed counts as absent. It is
+// called with the lock held.
+func (l *Ledger) newest(e *entry, recorded, believed int64) int64 {
+	if recorded > believed {
+		l.absurd.Inc()
+		recorded = 0
+	}
+	if e == nil {
+		return recorded
+	}
+	if e.kept > believed {
+		l.absurd.Inc()
+		e.kept = 0
+	}
+	return max(recorded, e.kept)
+}
+
 // judge is called with the lock held.
 func (l *Ledger) judge(b sdk.Batch, last []int64) (sdk.Batch, func(error) error) {
 	c := &claim{done: make(chan struct{})}
 	believed := l.believed()
 	for i, d := range b {
-		newest := last[i]
-		if newest > believed {
-			l.absurd.Inc()
-			newest = 0
-		}
 		e := l.table[d.Metric]
+		newest := l.newest(e, last[i], believed)
 		if e != nil {
-			if e.kept > believed {
-				l.absurd.Inc()
-				e.kept = 0
-			}
-			newest = max(newest, e.kept, e.claimed)
+			newest = max(newest, e.claimed)
 			c.rely(e.by)
 		}
 		if d.Timestamp <= newest {

@@ -26,6 +26,9 @@ type memory struct {
 	calls   int // of Last
 	asked   int // metrics asked for by Last
 	records int // calls of Record
+	owners  map[string]string
+	renewed int           // calls of Renew
+	lasts   time.Duration // of the last lease, or what is left of it
 }
 
 var errDown = errors.New("down")
@@ -44,7 +47,7 @@ func (m *memory) wait(ctx context.Context) error {
 	if down {
 		return errDown
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (m *memory) Last(ctx context.Context, metrics []string) ([]int64, error) {
@@ -89,6 +92,37 @@ func (m *memory) Beat(ctx context.Context, name string, now time.Time) error {
 	return nil
 }
 
+func (m *memory) Note(ctx context.Context, _, _ string, _ time.Duration) error { return m.wait(ctx) }
+
+func (m *memory) Lease(ctx context.Context, metric, owner string, d time.Duration) (bool, error) {
+	if err := m.wait(ctx); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owners[metric] != "" {
+		return false, nil
+	}
+	m.owners[metric], m.lasts = owner, d
+	return true, nil
+}
+
+func (m *memory) Renew(ctx context.Context, metric, owner string, d time.Duration) (bool, error) {
+	if err := m.wait(ctx); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.renewed++
+	if m.owners[metric] != owner {
+		return false, nil
+	}
+	if m.lasts = d; d == 0 {
+		delete(m.owners, metric)
+	}
+	return true, nil
+}
+
 func (m *memory) Close() error { return nil }
 
 // age returns how long ago a sign of life was written.
@@ -105,7 +139,7 @@ func (m *memory) set(change func(*memory)) {
 }
 
 func newTestLedger() (*Ledger, *memory) {
-	m := &memory{entries: make(map[string]int64), beats: make(map[string]time.Time)}
+	m := &memory{entries: make(map[string]int64), beats: make(map[string]time.Time), owners: make(map[string]string)}
 	l := New(m, time.Minute, prometheus.NewRegistry())
 	l.now = func() time.Time { return time.Unix(now, 0) }
 	return l, m

@@ -7,7 +7,8 @@ import (
 )
 
 // Entries are written as Skyline's Python reads them, with literal_eval: the
-// string as a list, the field of the hash as a dict.
+// string as a list, the field of the hash as a dict. It cannot read nan and inf, so
+// a value that is not finite is written as None.
 
 func listText(timestamp int64, value float64) string {
 	b := append(make([]byte, 0, 48), '[')
@@ -29,6 +30,9 @@ func dictText(timestamp int64, value float64) string {
 // back the same, with an exponent below 1e-4 and from 1e16 on, else with a
 // decimal point.
 func appendFloat(b []byte, v float64) []byte {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return append(b, "None"...)
+	}
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
 		return strconv.AppendFloat(b, v, 'e', -1, 64)
 	}
@@ -38,26 +42,4 @@ func appendFloat(b []byte, v float64) []byte {
 		b = append(b, ".0"...)
 	}
 	return b
-}
-
-// timestampOf returns the timestamp of an entry in either form, or 0 for what
-// is none.
-func timestampOf(entry string) int64 {
-	rest, ok := strings.CutPrefix(entry, "[")
-	if !ok {
-		_, rest, ok = strings.Cut(entry, "'timestamp':")
-	}
-	if !ok {
-		return 0
-	}
-	rest = strings.TrimLeft(rest, " ")
-	end := strings.IndexAny(rest, ".,]} ")
-	if end < 0 {
-		return 0
-	}
-	timestamp, err := strconv.ParseInt(rest[:end], 10, 64)
-	if err != nil || timestamp < 0 {
-		return 0
-	}
-	return timestamp
 }

@@ -9,18 +9,17 @@ import (
 	"fluxgate/sdk"
 )
 
-// advance moves entries forward, each by itself. KEYS: the hash if it is kept,
-// then the strings if they are. ARGV: the newest timestamp that is believed, the
-// expiry of strings in seconds or 0, 1 for keeping the hash, 1 for keeping
-// strings; then for each metric its name, timestamp, text, and text in the
-// hash.
-var advance = redis.NewScript(`
+// advance moves entries forward, each by itself; one that cannot be read is
+// replaced. KEYS: the hash if it is kept, then the strings if they are. ARGV: the
+// newest timestamp that is believed, the expiry of strings in seconds or 0, 1 for
+// keeping the hash, 1 for keeping strings; then for each metric its name,
+// timestamp, text, and text in the hash.
+var advance = redis.NewScript(readEntry + `
 local ahead, expire, hash, strings = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local first = hash and 1 or 0
 
-local function advances(entry, pattern, timestamp)
-  local digits = type(entry) == 'string' and string.match(entry, pattern)
-  local last = digits and tonumber(digits)
+local function advances(entry, timestamp)
+  local last = timestampOf(entry)
   return not last or last < timestamp or last > ahead
 end
 
@@ -32,7 +31,7 @@ for i = 1, (#ARGV - 4) / 4 do
     if type(entry) == 'table' and entry.err and not string.find(entry.err, '^WRONGTYPE') then
       return entry
     end
-    if advances(entry, '^%[ *(%d+)[.,%]} ]', timestamp) then
+    if advances(entry, timestamp) then
       if expire > 0 then
         redis.call('SET', KEYS[first + i], ARGV[a + 3], 'EX', expire)
       else
@@ -40,12 +39,57 @@ for i = 1, (#ARGV - 4) / 4 do
       end
     end
   end
-  if hash and advances(redis.call('HGET', KEYS[1], metric), "'timestamp': *(%d+)[.,%]} ]", timestamp) then
+  if hash and advances(redis.call('HGET', KEYS[1], metric), timestamp) then
     redis.call('HSET', KEYS[1], metric, ARGV[a + 4])
   end
 end
 return redis.status_reply('OK')
 `)
+
+// readEntry is timestampOf for a script: it returns nil for what is no entry.
+const readEntry = `
+local function number(text)
+  if string.find(text, '^[+-]?0+[1-9]%d*$') then
+    return nil
+  end
+  if string.find(text, '^[+-]?[%d.]+$') or string.find(text, '^[+-]?[%d.]+[eE][+-]?%d+$') then
+    return tonumber(text)
+  end
+end
+
+local function timestampOf(entry)
+  if type(entry) ~= 'string' or #entry > 1024 then
+    return nil
+  end
+  local digits = string.match(entry, '^%[([1-9]%d*), %-?%d+%.%d+%]$') or
+    string.match(entry, "^{'timestamp': ([1-9]%d*), 'value': %-?%d+%.%d+}$")
+  if digits then -- as nearly all of them, in a third of the time
+    return tonumber(digits)
+  end
+  local open, inner, close = string.match(entry, '^[ \t]*([%[{])(.*)([%]}])[ \t\f]*[\r\n]*$')
+  if open ~= '[' and open ~= '{' or close ~= (open == '[' and ']' or '}') then
+    return nil
+  end
+  local timestamp
+  local known = open == '['
+  for element in string.gmatch(string.gsub(inner, ',[ \t\r\n\f]*$', '') .. ',', '([^,]*),') do
+    if open == '{' then
+      local quote, name, value = string.match(element, "^[ \t\r\n\f]*(['\"])([%w_]*)%1[ \t\r\n\f]*:(.*)$")
+      known, element = name == 'timestamp', value or ''
+    end
+    local text = string.match(element, '^[ \t\r\n\f]*(.-)[ \t\r\n\f]*$')
+    local n = number(text)
+    if not n and text ~= 'None' then
+      return nil
+    end
+    if known then
+      timestamp = n
+    end
+    known = false
+  end
+  return timestamp and math.floor(timestamp)
+end
+`
 
 // A call is one run of advance.
 type call struct {

@@ -48,11 +48,12 @@ type refusal struct{ lacks []string }
 
 func (e refusal) Error() string { return "the user may not " + strings.Join(e.lacks, ", ") }
 
-// findMissing returns those commands of ARGV, each with its first arguments,
-// that the user may not give. Before Redis 7.0 it cannot tell.
+// findMissing returns those lines of ARGV, each a command with its first
+// arguments, that the user may not give. Before Redis 7.0 it cannot tell. The
+// lines are one argument: of somebody who has given no password Redis takes ten.
 const findMissing = `
 local missing = {}
-for _, line in ipairs(redis.acl_check_cmd and ARGV or {}) do
+for line in string.gmatch(redis.acl_check_cmd and ARGV[1] or '', '[^\n]+') do
   local words = {}
   for word in string.gmatch(line, '%S+') do
     words[#words + 1] = word
@@ -66,7 +67,11 @@ return missing
 
 // missing asks one node for the rights that the ledger lacks there.
 func (r *Redis) missing(ctx context.Context, node redis.Scripter) error {
-	needed := []any{"get " + stringPrefix + "*", "set " + stringPrefix + "* x", "set flux.listen x", "set " + BeatWorker + " x", "evalsha x 0"}
+	needed := []string{
+		"get " + stringPrefix + "*", "set " + stringPrefix + "* x", "set flux.listen x", "set " + BeatWorker + " x",
+		"get " + leasePrefix + "*", "set " + leasePrefix + "* x", "pexpire " + leasePrefix + "* 0",
+		"sadd " + vistaTargets + " x", "set " + vistaResolution + "* x", "evalsha x 0",
+	}
 	if r.o.Hash {
 		needed = append(needed, "hmget "+hashEntry+" x", "hget "+hashEntry+" x", "hset "+hashEntry+" x x")
 	}
@@ -76,7 +81,7 @@ func (r *Redis) missing(ctx context.Context, node redis.Scripter) error {
 	if r.o.Database > 0 {
 		needed = append(needed, "select 0")
 	}
-	lacks, err := node.Eval(ctx, findMissing, nil, needed...).StringSlice()
+	lacks, err := node.Eval(ctx, findMissing, nil, strings.Join(needed, "\n")).StringSlice()
 	if err != nil {
 		return err
 	}
@@ -172,7 +177,8 @@ func (r *Redis) grant() string {
 	if user == "" {
 		user = "default"
 	}
-	line := "ACL SETUSER " + user + " ~" + stringPrefix + "* ~flux.listen ~" + BeatWorker + " +eval +evalsha +get +set"
+	line := "ACL SETUSER " + user + " ~" + stringPrefix + "* ~flux.listen ~" + BeatWorker +
+		" ~" + leasePrefix + "* ~" + vistaTargets + " ~" + vistaResolution + "* +eval +evalsha +get +set +pexpire +sadd"
 	if r.o.Hash {
 		line += " +hget +hmget +hset"
 	}

@@ -261,6 +261,15 @@ func TestEachRightIsNeededAndNamed(t *testing.T) {
 				return err
 			}
 		}
+		if err := s.Note(t.Context(), "a", "x", time.Minute); err != nil {
+			return err
+		}
+		if _, err := s.Lease(t.Context(), "a", "me", time.Minute); err != nil {
+			return err
+		}
+		if _, err := s.Renew(t.Context(), "a", "me", 0); err != nil {
+			return err
+		}
 		_, err := s.Last(t.Context(), []string{"a"})
 		return err
 	}
@@ -296,7 +305,7 @@ func TestCheckNamesTheRemedy(t *testing.T) {
 		o    RedisOptions
 		says string
 	}{
-		{RedisOptions{Addresses: []string{server.Address}}, "NOAUTH Authentication required.: are redis.username and redis.password right?"},
+		{RedisOptions{Addresses: []string{server.Address}, Hash: true, Database: 1}, "NOAUTH Authentication required.: are redis.username and redis.password right?"},
 		{RedisOptions{Addresses: []string{server.Address}, Password: "hunter2"}, "redis.password right?"},
 		{RedisOptions{Addresses: []string{server.Address, server.Address}, Password: "secret"}, "this is no cluster: give redis.address one address alone"},
 		{RedisOptions{Addresses: []string{"127.0.0.1:1"}}, "connection refused: is Redis running there?"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"fluxgate/core/flow"
 	"fluxgate/sdk"
 )
 
@@ -24,6 +26,8 @@ type Admin struct {
 	// Retry delivers the dead letters of a sink again. Its result is told as JSON,
 	// also with an error.
 	Retry func(ctx context.Context, sink string) (any, error)
+	// Guarded are served to requests with the token.
+	Guarded Endpoints
 }
 
 // NewAdmin returns the handler of the admin listener.
@@ -41,7 +45,14 @@ func NewAdmin(a Admin) http.Handler {
 		fmt.Fprintln(w, "ready")
 	})
 	get("/metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
-	router.Handle("/dead/{sink}/retry", methods{http.MethodPost: a.guard(a.retry)})
+	guarded := make(paths)
+	guarded.add("POST /dead/{sink}/retry", a.guard(a.retry))
+	for route, endpoint := range a.Guarded {
+		guarded.add(route, a.guard(ask(route, endpoint)))
+	}
+	for path, methods := range guarded {
+		router.Handle(path, methods)
+	}
 	return router
 }
 
@@ -55,6 +66,37 @@ func (a Admin) guard(serve http.HandlerFunc) http.HandlerFunc {
 		}
 		serve(w, r)
 	}
+}
+
+// maxAsked is the longest body that an endpoint of the admin listener takes, in
+// bytes.
+const maxAsked = 1 << 20
+
+// ask serves an endpoint.
+func ask(route string, do Endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var answer flow.Answer
+		body, err := readAsked(w, r)
+		if err == nil {
+			answer, err = named(do)(r, body)
+		}
+		if err != nil {
+			answer = refusal(err)
+			logRefusal(r.Context(), route, answer.Status, err)
+		}
+		writeAnswer(w, answer)
+	}
+}
+
+func readAsked(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAsked))
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return nil, fmt.Errorf("%w: at most %d bytes", errTooLarge, large.Limit)
+	}
+	if err != nil {
+		return nil, sdk.Invalidf("the body did not arrive whole")
+	}
+	return body, nil
 }
 
 // An AdminResult is what an action answers.

@@ -36,14 +36,15 @@ type Input struct {
 	Routes []string
 }
 
-// A Door is the public handler: every route of every input, with and without
-// /flux before it.
+// A Door is the public handler: every route of every input and every endpoint,
+// with and without /flux before it.
 type Door struct {
-	road     Accepter
-	routes   atomic.Pointer[http.Handler]
-	budget   budget
-	maxBody  atomic.Int64
-	requests *prometheus.CounterVec
+	road      Accepter
+	endpoints Endpoints
+	routes    atomic.Pointer[http.Handler]
+	budget    budget
+	maxBody   atomic.Int64
+	requests  *prometheus.CounterVec
 }
 
 // Limits bound what senders can make the server hold, in bytes.
@@ -53,9 +54,9 @@ type Limits struct {
 }
 
 // NewDoor returns the public handler.
-func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Registerer) *Door {
+func NewDoor(road Accepter, inputs []Input, endpoints Endpoints, limits Limits, metrics prometheus.Registerer) *Door {
 	d := &Door{
-		road: road,
+		road: road, endpoints: endpoints,
 		requests: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
 			Name: "fluxgate_requests_total", Help: "Requests by route and status.",
 		}, []string{"route", "code"}),
@@ -71,20 +72,19 @@ func NewDoor(road Accepter, inputs []Input, limits Limits, metrics prometheus.Re
 func (d *Door) Change(inputs []Input, limits Limits) {
 	d.maxBody.Store(limits.Body)
 	d.budget.limit.Store(limits.Inflight)
-	paths := make(map[string]methods)
+	served := make(paths)
 	for _, in := range inputs {
 		for _, route := range in.Routes {
-			method, path, _ := strings.Cut(route, " ")
-			if paths[path] == nil {
-				paths[path] = make(methods)
-			}
-			paths[path][method] = d.submit(in.Input, route)
+			served.add(route, d.submit(in.Input, route))
 		}
 	}
+	for route, endpoint := range d.endpoints {
+		served.add(route, d.answer(route, named(endpoint)))
+	}
 	router := mux.NewRouter().SkipClean(true)
-	for path, served := range paths {
-		router.Handle(path, served)
-		router.Handle("/flux"+path, served)
+	for path, methods := range served {
+		router.Handle(path, methods)
+		router.Handle("/flux"+path, methods)
 	}
 	router.NotFoundHandler = http.HandlerFunc(notFound)
 	routes := toTheEnd(oneSlash(router))
@@ -151,31 +151,36 @@ func notFound(w http.ResponseWriter, _ *http.Request) { writeTitle(w, http.Statu
 
 // submit serves one route of an input.
 func (d *Door) submit(in sdk.Input, route string) http.HandlerFunc {
+	return d.answer(route, func(r *http.Request, body []byte) (flow.Answer, error) {
+		return d.road.Accept(r.Context(), in, sdk.Request{
+			Route: route, Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body,
+		})
+	})
+}
+
+// answer serves one route.
+func (d *Door) answer(route string, do Endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer, err := d.accept(r, in, route)
+		answer, err := d.arrive(r, do)
 		if err != nil {
 			answer = refusal(err)
 		}
-		if answer.Status >= 500 {
-			slog.Log(r.Context(), level(answer.Status), "request refused", "route", route, "status", answer.Status, "err", err)
-		}
+		logRefusal(r.Context(), route, answer.Status, err)
 		d.requests.WithLabelValues(route, strconv.Itoa(answer.Status)).Inc()
 		writeAnswer(w, answer)
 	}
 }
 
-// accept works on a request that has arrived whole to its end. The sender may be
-// gone, or may only have said that nothing more comes: net/http cancels for both.
-func (d *Door) accept(r *http.Request, in sdk.Input, route string) (flow.Answer, error) {
+// arrive has a request that has arrived whole worked on to its end. The sender may
+// be gone, or may only have said that nothing more comes: net/http cancels for both.
+func (d *Door) arrive(r *http.Request, do Endpoint) (flow.Answer, error) {
 	held := d.budget.hold()
 	defer held.release()
 	body, err := d.read(r, held)
 	if err != nil {
 		return flow.Answer{}, err
 	}
-	return d.road.Accept(context.WithoutCancel(r.Context()), in, sdk.Request{
-		Route: route, Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body,
-	})
+	return do(r.WithContext(context.WithoutCancel(r.Context())), body)
 }
 
 // refusal maps what the road says to what the sender is told. It is the only
@@ -184,6 +189,8 @@ func refusal(err error) flow.Answer {
 	switch {
 	case errors.Is(err, flow.ErrKey):
 		return message(http.StatusUnauthorized, "invalid key")
+	case errors.Is(err, ErrNotFound):
+		return message(http.StatusNotFound, strings.TrimPrefix(err.Error(), ErrNotFound.Error()+": "))
 	case errors.Is(err, sdk.ErrInvalid):
 		return message(http.StatusBadRequest, strings.TrimPrefix(err.Error(), sdk.ErrInvalid.Error()+": "))
 	case errors.Is(err, errTooLarge):
@@ -193,7 +200,14 @@ func refusal(err error) flow.Answer {
 	case errors.Is(err, sdk.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return message(http.StatusServiceUnavailable, strings.TrimPrefix(err.Error(), sdk.ErrUnavailable.Error()+": "))
 	default:
-		return message(http.StatusInternalServerError, "the input could not read the request")
+		return message(http.StatusInternalServerError, "the server could not work on the request")
+	}
+}
+
+// logRefusal logs what is no fault of the sender's.
+func logRefusal(ctx context.Context, route string, status int, err error) {
+	if status >= 500 {
+		slog.Log(ctx, level(status), "request refused", "route", route, "status", status, "err", err)
 	}
 }
 

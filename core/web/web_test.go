@@ -43,7 +43,7 @@ func fluxInputs() []Input {
 }
 
 func newTestDoor(f road, limits Limits) http.Handler {
-	return NewDoor(f, fluxInputs(), limits, prometheus.NewRegistry())
+	return NewDoor(f, fluxInputs(), nil, limits, prometheus.NewRegistry())
 }
 
 func TestRoutes(t *testing.T) {
@@ -186,7 +186,7 @@ func TestAnswers(t *testing.T) {
 		{name: "sender gone", err: context.Canceled, status: 503, retry: "5",
 			body: `{"code": 503, "message": "context canceled"}`},
 		{name: "a fault is not told", err: errors.New("secret of the input"), status: 500,
-			body: `{"code": 500, "message": "the input could not read the request"}`},
+			body: `{"code": 500, "message": "the server could not work on the request"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	next := make(chan error, 1)
 	door := NewDoor(road(func(context.Context, sdk.Request) (flow.Answer, error) {
 		return stored, <-next
-	}), fluxInputs(), Limits{Body: 10, Inflight: 1000}, metrics)
+	}), fluxInputs(), nil, Limits{Body: 10, Inflight: 1000}, metrics)
 	send := func(method, target, body string) {
 		door.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, target, strings.NewReader(body)))
 	}

@@ -53,18 +53,27 @@ func duration(seconds int64) string {
 //
 // The finest retention comes first in the result, which [Validate] accepts.
 func ParseRetentions(s string) ([]Retention, error) {
+	all, err := parseRetentions(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := Validate(all); err != nil {
+		return nil, fmt.Errorf("retentions %q: %w", s, err)
+	}
+	return all, nil
+}
+
+// parseRetentions is [ParseRetentions] without [Validate].
+func parseRetentions(s string) ([]Retention, error) {
 	var all []Retention
 	for text := range strings.SplitSeq(s, ",") {
-		r, err := parseRetention(strings.TrimSpace(text))
+		r, err := parseRetention(strings.TrimFunc(text, isSpace))
 		if err != nil {
 			return nil, fmt.Errorf("retention %q: %w", text, err)
 		}
 		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b Retention) int { return cmp.Compare(a.Step, b.Step) })
-	if err := Validate(all); err != nil {
-		return nil, fmt.Errorf("retentions %q: %w", s, err)
-	}
 	return all, nil
 }
 
@@ -144,17 +153,22 @@ func Validate(archives []Retention) error {
 		return errors.New("there is none")
 	}
 	size := fileHeader + archiveHeader*int64(len(archives))
-	for i, r := range archives {
+	for _, r := range archives {
 		if r.Step < 1 || r.Count < 1 || r.Step > math.MaxUint32 || r.Count > math.MaxUint32/r.Step {
 			return fmt.Errorf("%d points of %d seconds: a span is 1 to 2^32-1 seconds", r.Count, r.Step)
 		}
 		if size += pointSize * r.Count; size > math.MaxUint32 {
 			return errors.New("a whisper file would be larger than 4 GiB: keep fewer points")
 		}
-		if i == 0 {
-			continue
-		}
-		if err := consolidates(archives[i-1], r); err != nil {
+	}
+	return consolidate(archives)
+}
+
+// consolidate returns an error unless each archive can be filled from the one
+// before it, which is all that Carbon asks for.
+func consolidate(archives []Retention) error {
+	for i := 1; i < len(archives); i++ {
+		if err := consolidates(archives[i-1], archives[i]); err != nil {
 			return err
 		}
 	}

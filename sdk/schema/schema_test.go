@@ -70,15 +70,15 @@ func generate(n int, parts ...string) []string {
 	return all
 }
 
-// ask runs a script of Python that reads a JSON list and prints one, and lays
-// what it prints into answers.
-func ask(t *testing.T, script string, questions, answers any) {
+// ask runs a script of Python that reads JSON and prints some, and lays what it
+// prints into answers.
+func ask(t *testing.T, script string, questions, answers any, args ...string) {
 	t.Helper()
 	in, err := json.Marshal(questions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := servers.Python(t, script, string(in))
+	out := servers.Python(t, script, string(in), args...)
 	if err := json.Unmarshal([]byte(out), answers); err != nil {
 		t.Fatalf("python printed %.200q: %v", out, err)
 	}

@@ -18,6 +18,7 @@ type CarbonServer struct {
 	*Process
 	Line    string // host:port of the line receiver
 	Pickle  string // host:port of the pickle receiver
+	Query   string // host:port where graphite-web asks for what is not in a file yet
 	Whisper string // folder of its whisper files
 }
 
@@ -34,6 +35,7 @@ func Carbon(t testing.TB, retentions ...string) *CarbonServer {
 	c := &CarbonServer{
 		Line:    net.JoinHostPort("127.0.0.1", strconv.Itoa(line)),
 		Pickle:  net.JoinHostPort("127.0.0.1", strconv.Itoa(pickle)),
+		Query:   net.JoinHostPort("127.0.0.1", strconv.Itoa(query)),
 		Whisper: filepath.Join(dir, "whisper"),
 	}
 	write(t, dir, "carbon.conf", fmt.Sprintf(carbonConf, dir, line, pickle, query))
@@ -43,7 +45,7 @@ func Carbon(t testing.TB, retentions ...string) *CarbonServer {
 		"--pidfile=" + filepath.Join(dir, "carbon.pid"), "start",
 	}
 	c.Process = launch(t, "carbon-cache", dir, argv, func() error {
-		for _, address := range []string{c.Line, c.Pickle} {
+		for _, address := range []string{c.Line, c.Pickle, c.Query} {
 			if err := reach(address); err != nil {
 				return err
 			}

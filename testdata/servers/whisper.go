@@ -18,8 +18,13 @@ import (
 func (c *CarbonServer) Points(t testing.TB, metric string, from, until int64) []sdk.Point {
 	t.Helper()
 	out := Python(t, whisperScript+"show(*sys.argv[1:])", "", c.Whisper, metric, fmt.Sprint(from), fmt.Sprint(until))
-	var points []sdk.Point
-	for line := range strings.Lines(out) {
+	return parsePoints(t, metric, out)
+}
+
+// parsePoints reads lines of a timestamp and the bits of a value.
+func parsePoints(t testing.TB, metric, lines string) (points []sdk.Point) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
 		timestamp, bits, _ := strings.Cut(strings.TrimSpace(line), " ")
 		at, err := strconv.ParseInt(timestamp, 10, 64)
 		if err != nil {

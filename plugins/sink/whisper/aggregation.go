@@ -6,30 +6,17 @@ import (
 	"os"
 
 	"fluxgate/sdk"
-)
-
-// An aggregation is how a coarser archive is filled, as numbered in the file.
-type aggregation uint32
-
-const (
-	average aggregation = 1 + iota
-	sum
-	last
-	largest
-	smallest
-	averageZero // unknown points count as 0
-	absoluteMax
-	absoluteMin
+	"fluxgate/sdk/schema"
 )
 
 // suitsLibrary reports whether go-whisper fills the coarser archives of such a
-// file as Carbon does. It takes averageZero for something else, does not know
+// file as Carbon does. It takes AverageZero for something else, does not know
 // what follows it, and compares the share of known points with the xFilesFactor
 // in single precision: a tenth equals 0.1 there, and is less in Carbon. Quarters
 // are the same in both.
 func (h header) suitsLibrary() bool {
 	quarters := float64(h.xFilesFactor) * 4
-	return h.aggregation <= smallest && quarters == math.Trunc(quarters)
+	return h.aggregation <= schema.Min && quarters == math.Trunc(quarters)
 }
 
 // writeArchive writes points to an archive and brings the coarser ones up to
@@ -56,7 +43,7 @@ func writeArchive(file *os.File, h header, i int, points []sdk.Point) error {
 			if !h.enough(len(values), a.Step/fine.Step) {
 				continue
 			}
-			if err := coarse.put(interval, h.aggregation.of(values, a.Step/fine.Step)); err != nil {
+			if err := coarse.put(interval, h.aggregation.Of(values, a.Step/fine.Step)); err != nil {
 				return err
 			}
 			filled = true
@@ -72,28 +59,6 @@ func writeArchive(file *os.File, h header, i int, points []sdk.Point) error {
 // enough reports whether known points of count are enough to fill an interval.
 func (h header) enough(known int, count int64) bool {
 	return known > 0 && float64(known)/float64(count) >= float64(h.xFilesFactor)
-}
-
-// of returns the value for an interval of count points, of which values are
-// known, at least one.
-func (g aggregation) of(values []float64, count int64) float64 {
-	total, pick := 0.0, values[0]
-	for _, v := range values {
-		total += v
-		if g == last || g == largest && v > pick || g == smallest && v < pick ||
-			g == absoluteMax && math.Abs(v) > math.Abs(pick) || g == absoluteMin && math.Abs(v) < math.Abs(pick) {
-			pick = v
-		}
-	}
-	switch g {
-	case average:
-		return total / float64(len(values))
-	case averageZero:
-		return total / float64(count)
-	case sum:
-		return total
-	}
-	return pick
 }
 
 // A ring is an archive inside an open file.

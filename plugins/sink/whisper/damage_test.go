@@ -125,7 +125,7 @@ func FuzzDamagedFile(f *testing.F) {
 	for _, n := range []int{0, 15, 16, 17, 51, 52, 63, 64, len(good) - 1, len(good)} {
 		f.Add(good[:n])
 	}
-	f.Add(makeFile(absoluteMin, 0.3, []schema.Retention{{Step: 1, Count: 5}, {Step: 5, Count: 20}}))
+	f.Add(makeFile(schema.AbsoluteMin, 0.3, []schema.Retention{{Step: 1, Count: 5}, {Step: 5, Count: 20}}))
 	f.Fuzz(func(t *testing.T, content []byte) { _ = writeTo(t, s, now, content) })
 }
 

@@ -31,7 +31,7 @@ func damaged(format string, args ...any) error {
 
 // A header is what a whisper file says of itself.
 type header struct {
-	aggregation  aggregation
+	aggregation  schema.Aggregation
 	xFilesFactor float32
 	archives     []archive // the finest first
 }
@@ -72,11 +72,11 @@ func parseHeader(raw []byte, size int64) (header, error) {
 		return header{}, damaged("it has %d bytes, fewer than a header", len(raw))
 	}
 	h := header{
-		aggregation:  aggregation(binary.BigEndian.Uint32(raw)),
+		aggregation:  schema.Aggregation(binary.BigEndian.Uint32(raw)),
 		xFilesFactor: math.Float32frombits(binary.BigEndian.Uint32(raw[8:])),
 	}
 	span, count := int64(binary.BigEndian.Uint32(raw[4:])), int64(binary.BigEndian.Uint32(raw[12:]))
-	if h.aggregation < average || h.aggregation > absoluteMin {
+	if !h.aggregation.Known() {
 		return header{}, damaged("it begins with %d, which is no aggregation of Carbon's", h.aggregation)
 	}
 	if !(h.xFilesFactor >= 0 && h.xFilesFactor <= 1) {

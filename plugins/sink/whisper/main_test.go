@@ -460,7 +460,7 @@ func TestKindsOfError(t *testing.T) {
 }
 
 // makeFile returns an empty whisper file as Carbon makes it.
-func makeFile(kind aggregation, xFilesFactor float32, retentions []schema.Retention) []byte {
+func makeFile(kind schema.Aggregation, xFilesFactor float32, retentions []schema.Retention) []byte {
 	offset := headerSize + archiveHeaderSize*len(retentions)
 	b := binary.BigEndian.AppendUint32(nil, uint32(kind))
 	b = binary.BigEndian.AppendUint32(b, uint32(retentions[len(retentions)-1].Span()))

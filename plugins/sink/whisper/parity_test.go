@@ -57,7 +57,7 @@ type parityJob struct {
 	Now         int64         `json:"now"` // when the archives are compared
 	Batches     []parityBatch `json:"batches"`
 
-	kind       aggregation
+	kind       schema.Aggregation
 	retentions []schema.Retention
 	byCarbon   bool // the file exists already
 }
@@ -66,9 +66,6 @@ type parityBatch struct {
 	Now    int64        `json:"now"`
 	Points [][2]float64 `json:"points"`
 }
-
-// names of the aggregations, as whisper numbers them from 1 on.
-var aggregationNames = [...]string{"average", "sum", "last", "max", "min", "avg_zero", "absmax", "absmin"}
 
 // randomJob is a file and some batches for it, some time apart.
 func randomJob(random *rand.Rand, i int) parityJob {
@@ -83,15 +80,15 @@ func randomJob(random *rand.Rand, i int) parityJob {
 		// where two intervals share a place, update_many leaves to chance which stays.
 		step, count = step*factor, count/factor+4+100/(step*factor)+random.Int64N(30)
 	}
-	known := int(smallest)
+	known := schema.Min
 	if j.byCarbon {
-		known = len(aggregationNames)
+		known = schema.AbsoluteMin
 	}
-	j.kind = aggregation(1 + random.IntN(known))
+	j.kind = 1 + schema.Aggregation(random.IntN(int(known)))
 	if random.IntN(2) == 0 {
-		j.kind = average
+		j.kind = schema.Average
 	}
-	j.Aggregation = aggregationNames[j.kind-1]
+	j.Aggregation = j.kind.String()
 	j.XFF = []float64{0, 0.1, 0.3, 0.5, 0.5, 0.5, 1}[random.IntN(7)]
 	now := 1_600_000_000 + random.Int64N(100_000)
 	for range 1 + random.IntN(5) {
