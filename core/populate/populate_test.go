@@ -504,6 +504,15 @@ func TestCancelEndsAJob(t *testing.T) {
 	if _, err := p.Cancel(id, Asker{}); !errors.Is(err, sdk.ErrInvalid) {
 		t.Errorf("cancelled again: %v", err)
 	}
+	w.mu.Lock()
+	w.answer = minutes(3, 1_700_000_040)
+	w.mu.Unlock()
+	if _, err := p.Retry(id, Asker{}); err != nil {
+		t.Fatal(err)
+	}
+	if job := await(t, p, id, ended); job.State != Done || len(w.points("m")) != 3 {
+		t.Errorf("taken up again it ended as %+v, with %v", job, w.points("m"))
+	}
 }
 
 func TestAKeySeesItsPrefixAlone(t *testing.T) {

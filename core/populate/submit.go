@@ -217,16 +217,11 @@ func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 	case unfinished && j.State == Cancelled:
 		return nil, sdk.Unavailablef("job %q is still being cancelled", id)
 	case !unfinished:
-		j = &job{saved: s}
-		j.State, j.Ended, j.Error = Queued, nil, ""
+		j = again(s)
 	}
 	j.Due = nil
 	for i := range j.Windows {
-		w := &j.Windows[i]
-		if w.State == GivenUp {
-			w.State = Pending
-		}
-		w.Next, w.Failing, w.Attempts = nil, nil, 0
+		j.Windows[i].Next, j.Windows[i].Failing, j.Windows[i].Attempts = nil, nil, 0
 	}
 	if err := p.store.save(j.saved); err != nil {
 		return nil, sdk.Unavailablef("job %q: %w", id, err)
@@ -234,6 +229,22 @@ func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 	p.live[id] = j
 	p.rouse()
 	return clone(j.Job), nil
+}
+
+// again returns a job that has ended, to go on. The points of one that was cancelled
+// are gone.
+func again(s saved) *job {
+	cancelled := s.State == Cancelled
+	s.State, s.Ended, s.Error = Queued, nil, ""
+	if cancelled {
+		s.Pass = pass{}
+	}
+	for i := range s.Windows {
+		if cancelled || s.Windows[i].State == GivenUp {
+			s.Windows[i].State = Pending
+		}
+	}
+	return &job{saved: s}
 }
 
 // bury takes a job that has ended out of those that are unfinished, and forgets
