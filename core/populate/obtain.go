@@ -80,9 +80,11 @@ func (t *turn) postpone(i int, failure error) error {
 		if w.State == Pending {
 			w.Points = 0
 		}
-		w.Error = failure.Error()
 		if counts {
 			w.Attempts++
+		}
+		if counts || w.Error == "" { // why the host is left alone tells more than that it is
+			w.Error = failure.Error()
 		}
 		if w.Failing == nil {
 			w.Failing = &now

@@ -623,3 +623,35 @@ func TestSinkThatIsAwayIsAskedAgainWithPauses(t *testing.T) {
 		t.Errorf("%d writes, delivered %v", writes, w.points("m"))
 	}
 }
+
+func TestWindowThatFailsForTooLongIsGivenUp(t *testing.T) {
+	w := newWorld(t)
+	w.answer = func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no", http.StatusInternalServerError) }
+	w.terms = func(terms *Terms) { terms.Patience = time.Second }
+	p, _ := w.open()
+	job := await(t, p, w.submit(p, w.vista("m", "/render/?from=-6hours&format=json&target=a.b")), ended)
+	if job.State != Failed || job.Windows[0].Attempts < 1 || !strings.Contains(job.Error, "500") {
+		t.Errorf("the job ended as %+v", job)
+	}
+	if entry, ok := w.entry("m"); ok {
+		t.Errorf("recorded %v", entry)
+	}
+}
+
+func TestNewMetricsAreBegunOneByOne(t *testing.T) {
+	w := newWorld(t)
+	w.answer = minutes(3, 1_700_000_040)
+	w.last["known"] = 1_600_000_000
+	w.terms = func(terms *Terms) { terms.Creates = 1 }
+	p, _ := w.open()
+	url := "/render/?from=-6hours&format=json&target=a.b"
+	await(t, p, w.submit(p, w.vista("first", url)), ended)
+	second := w.submit(p, w.vista("second", url))
+	await(t, p, second, func(j Job) bool { return j.State == Delivering && j.Due != nil })
+	if job := await(t, p, w.submit(p, w.vista("known", url)), ended); job.State != Done {
+		t.Errorf("the job of a known metric ended as %+v", job)
+	}
+	if got := w.points("second"); len(got) != 0 {
+		t.Errorf("a second new metric in the minute got %v", got)
+	}
+}
