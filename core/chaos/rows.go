@@ -22,7 +22,7 @@ type row struct {
 
 // rows is the whole matrix, in the order of the table.
 func rows() []row {
-	all := slices.Concat(crashRows(), journalRows(), carbonRows(), redisRows(), pluginRows(), hostRows(), doorRows(), otherRows())
+	all := slices.Concat(crashRows(), journalRows(), carbonRows(), redisRows(), pluginRows(), hostRows(), doorRows(), populateRows(), otherRows())
 	slices.SortStableFunc(all, func(a, b row) int { return a.number() - b.number() })
 	return all
 }

@@ -67,7 +67,7 @@ in no sink; phantom is what a sink holds and nobody sent; indeterminate is what 
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %s | %.1f | %d | %s |\n",
 			r.Row, r.Fault, promised[r.Row+r.Fault], r.verdict(), r.Runs, numbers, r.Took.Seconds(), r.Seed, cell(remarks))
 	}
-	b.WriteString("\nNot tried here: F11 (Carbon is killed after it acknowledged), F13 (DNS) and F30 (backfill).\n")
+	b.WriteString("\nNot tried here: F11 (Carbon is killed after it acknowledged) and F13 (DNS).\n")
 	return b.String()
 }
 

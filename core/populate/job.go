@@ -111,6 +111,7 @@ type view struct {
 type job struct {
 	saved
 	working bool
+	hurry   bool               // the next turn is to follow at once
 	stuck   int                // turns in a row that failed
 	cancel  context.CancelFunc // of the turn under way
 }

@@ -2,6 +2,7 @@ package populate
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -109,7 +110,14 @@ type turn struct {
 const (
 	firstWait = time.Second
 	longWait  = time.Minute
+	heldWait  = 2 * time.Second // while another instance works on the metric, or one that died is taken to
 )
+
+// held reports whether a turn failed because another instance works on the metric.
+func held(err error) bool {
+	var h interface{ Held() bool }
+	return errors.As(err, &h) && h.Held()
+}
 
 // do works on the job, and says when it goes on.
 func (t *turn) do() {
@@ -126,6 +134,8 @@ func (t *turn) do() {
 	switch {
 	case err != nil && t.whole.Err() != nil:
 		return // as it is on disk it goes on after the next start
+	case held(err):
+		j.Error, wait = err.Error(), heldWait
 	case err != nil:
 		j.stuck++
 		j.Error = err.Error()
@@ -135,6 +145,10 @@ func (t *turn) do() {
 		j.stuck, j.Error = 0, ""
 	}
 	j.Due = nil
+	if j.hurry {
+		j.hurry, wait = false, 0
+		j.forgive()
+	}
 	if j.State.ended() {
 		t.finish()
 	} else {

@@ -200,7 +200,8 @@ func (p *Populate) Cancel(id string, by Asker) (*Job, error) {
 }
 
 // Retry has a job go on at once: one that waits, and one that failed or was
-// cancelled with the windows that were given up. One that is at work stays so.
+// cancelled with the windows that were given up. One that is at work goes on without
+// a pause.
 func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,6 +214,7 @@ func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 	case !unfinished && s.State == Done:
 		return nil, sdk.Invalidf("job %q is done", id)
 	case unfinished && j.working && j.State != Cancelled:
+		j.hurry = true
 		return clone(j.Job), nil
 	case unfinished && j.State == Cancelled:
 		return nil, sdk.Unavailablef("job %q is still being cancelled", id)
@@ -220,15 +222,20 @@ func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 		j = again(s)
 	}
 	j.Due = nil
-	for i := range j.Windows {
-		j.Windows[i].Next, j.Windows[i].Failing, j.Windows[i].Attempts = nil, nil, 0
-	}
+	j.forgive()
 	if err := p.store.save(j.saved); err != nil {
 		return nil, sdk.Unavailablef("job %q: %w", id, err)
 	}
 	p.live[id] = j
 	p.rouse()
 	return clone(j.Job), nil
+}
+
+// forgive has the windows that failed be tried at once, as if for the first time.
+func (s *saved) forgive() {
+	for i := range s.Windows {
+		s.Windows[i].Next, s.Windows[i].Failing, s.Windows[i].Attempts = nil, nil, 0
+	}
 }
 
 // again returns a job that has ended, to go on. The points of one that was cancelled
