@@ -131,19 +131,10 @@ func (t *turn) do() {
 		t.p.bury(j)
 		return
 	}
-	switch {
-	case err != nil && t.whole.Err() != nil:
+	if err != nil && t.whole.Err() != nil {
 		return // as it is on disk it goes on after the next start
-	case held(err):
-		j.Error, wait = err.Error(), heldWait
-	case err != nil:
-		j.stuck++
-		j.Error = err.Error()
-		wait = max(wait, pauseAfter(j.stuck))
-		slog.Warn("a job waits", "job", j.ID, "metric", j.Metric, "state", j.State, "for", wait.Round(time.Millisecond), "err", err)
-	default:
-		j.stuck, j.Error = 0, ""
 	}
+	wait = j.judge(wait, err)
 	j.Due = nil
 	if j.hurry {
 		j.hurry, wait = false, 0
@@ -161,6 +152,23 @@ func (t *turn) do() {
 	if j.State.ended() {
 		t.p.bury(j)
 	}
+}
+
+// judge notes how a turn ended, and returns how long to wait before the next.
+func (j *job) judge(wait time.Duration, err error) time.Duration {
+	switch {
+	case err == nil:
+		j.stuck, j.Error = 0, ""
+		return wait
+	case held(err):
+		j.Error = err.Error()
+		return heldWait
+	}
+	j.stuck++
+	j.Error = err.Error()
+	wait = max(wait, pauseAfter(j.stuck))
+	slog.Warn("a job waits", "job", j.ID, "metric", j.Metric, "state", j.State, "for", wait.Round(time.Millisecond), "err", err)
+	return wait
 }
 
 // finish notes the end of a job.
