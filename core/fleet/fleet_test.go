@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -277,12 +278,19 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// halt stops a process until it is killed.
+// halt stops a process until it is killed. It returns when no thread runs.
 func halt(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the process has stopped", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		return err == nil && !slices.ContainsFunc(threads, func(path string) bool {
+			status, err := os.ReadFile(path)
+			return err == nil && !strings.Contains(string(status), "State:\tT")
+		})
+	})
 }
 
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

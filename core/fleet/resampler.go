@@ -34,7 +34,7 @@ type Resampler struct {
 	mu     sync.Mutex
 	calls  int         // under way
 	asleep bool        // the line is not kept, and the next call begins another like it
-	rest   *time.Timer // puts it to sleep
+	rest   *time.Timer // puts it to sleep, if there is no call then
 }
 
 func (f *Fleet) newResampler(name string) *Resampler {
@@ -159,7 +159,6 @@ func (r *Resampler) wake() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls++
-	r.rest.Stop()
 	if r.asleep {
 		r.handle.add(r.line.Load().spec)
 		r.asleep = false

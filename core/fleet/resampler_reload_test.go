@@ -98,9 +98,15 @@ func TestResamplerThatCannotBePrepared(t *testing.T) {
 }
 
 func TestResamplersThatComeAndGo(t *testing.T) {
-	r, f, metrics := startResampler(t, 100*time.Millisecond, nil)
+	t.Run("awake", func(t *testing.T) { comeAndGo(t, func(*Resampler) {}) })
+	t.Run("asleep", func(t *testing.T) { comeAndGo(t, (*Resampler).sleep) })
+}
+
+func comeAndGo(t *testing.T, before func(*Resampler)) {
+	r, f, metrics := startResampler(t, time.Minute, nil)
 	resample(t, r)
 	pid := r.current().Pid()
+	before(r)
 	change, err := f.Prepare(t.Context(), nil, nil, []Spec{{Name: "last", Program: r.line.Load().spec.Program}})
 	if err != nil {
 		t.Fatal(err)

@@ -120,9 +120,7 @@ func TestResamplerRunsWhileItIsNeeded(t *testing.T) {
 	log := keepLog(t)
 	const idle = 500 * time.Millisecond
 	r, f, metrics := startResampler(t, idle, nil)
-	if n := strings.Count(log.String(), "plugin started"); n != 0 || r.isOpen() {
-		t.Fatalf("it is started before it is needed: %s", log.String())
-	}
+	f.Resampler(Spec{Name: "unneeded", Program: r.line.Load().spec.Program})
 	if got := up(t, metrics); got != [2]float64{1, 0} || f.Missing() != nil {
 		t.Errorf("asleep it is up, failing: %v; missing: %q", got, f.Missing())
 	}
@@ -149,13 +147,18 @@ func TestResamplerRunsWhileItIsNeeded(t *testing.T) {
 	if got := up(t, metrics); got != [2]float64{1, 0} || restarts(t, metrics, "mean") != 0 {
 		t.Errorf("asleep again it is up, failing: %v; restarts %v", got, restarts(t, metrics, "mean"))
 	}
+	if n := strings.Count(log.String(), "plugin started"); n != len(pids) {
+		t.Errorf("%d processes were started, and %d needed", n, len(pids))
+	}
 	if strings.Contains(log.String(), "WARN") || strings.Contains(log.String(), "ERROR") {
 		t.Errorf("what is ordinary is logged as\n%s", log.String())
 	}
 }
 
 func TestResamplerIsNotStoppedUnderACall(t *testing.T) {
-	r, _, _ := startResampler(t, 50*time.Millisecond, map[string]any{"act": "take long", "wait": "1s"})
+	r, _, _ := startResampler(t, 300*time.Millisecond, map[string]any{"act": "take long", "wait": "600ms"})
+	resample(t, r)
+	pid := r.current().Pid() // whose time is over during the next call
 	results := make(chan error)
 	for range 3 {
 		go func() {
@@ -167,6 +170,10 @@ func TestResamplerIsNotStoppedUnderACall(t *testing.T) {
 		if err := <-results; err != nil {
 			t.Error(err)
 		}
+	}
+	resample(t, r)
+	if r.current().Pid() != pid {
+		t.Error("it is another process")
 	}
 }
 
@@ -183,8 +190,8 @@ func TestKilledResamplerIsUsedAgain(t *testing.T) {
 	kill(t, process.Pid())
 	<-process.Done()
 	resample(t, r)
-	if n := restarts(t, metrics, "mean"); n != 2 {
-		t.Errorf("%v restarts counted", n)
+	if n := restarts(t, metrics, "mean"); n != 2 || up(t, metrics) != [2]float64{1, 0} {
+		t.Errorf("%v restarts counted; it is up, failing: %v", n, up(t, metrics))
 	}
 }
 
@@ -195,9 +202,10 @@ func TestHangingResamplerIsKilled(t *testing.T) {
 	halt(t, pid)
 	start := time.Now()
 	_, err := r.Resample(t.Context(), threeMinutes, time.Minute)
-	if took := time.Since(start); !errors.Is(err, sdk.ErrUnavailable) || took > restartLimit || alive(pid) {
-		t.Errorf("after %v: %v, alive %v", took, err, alive(pid))
+	if took := time.Since(start); !errors.Is(err, sdk.ErrUnavailable) || took > restartLimit {
+		t.Errorf("after %v: %v", took, err)
 	}
+	await(t, "it is gone", func() bool { return !alive(pid) })
 	resample(t, r)
 }
 
@@ -232,7 +240,7 @@ func TestResamplerThatCannotBeStarted(t *testing.T) {
 		{"refused", "not to my taste", resampler(t, map[string]any{"act": "refuse"}), 5 * time.Second},
 		{"missing", "no program", Spec{Name: "mean", Program: "fluxgate-resampler-lost"}, 5 * time.Second},
 		{"a sink", "plugin of kind sink", Spec{Name: "mean", Program: executable(t)}, 5 * time.Second},
-		{"dying", "left or spoke", resampler(t, map[string]any{"act": "die while the file is there", "path": obstacle}), 5 * time.Second},
+		{"dying", "left or spoke", resampler(t, map[string]any{"act": "die while the file is there", "path": obstacle}), time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			log := keepLog(t)
@@ -246,6 +254,9 @@ func TestResamplerThatCannotBeStarted(t *testing.T) {
 			}
 			run(t, f)
 			for n := range 2 {
+				if n == 1 && tt.name != "dying" {
+					tt.limit = 100 * time.Millisecond // before it is started again
+				}
 				ctx, cancel := context.WithTimeout(t.Context(), tt.limit)
 				defer cancel()
 				_, err := r.Resample(ctx, threeMinutes, time.Minute)
