@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"time"
 
@@ -24,7 +23,7 @@ const planTime = 60 * time.Second
 type engine interface {
 	Submit(r populate.Request, by populate.Asker) (*populate.Job, error)
 	Plan(ctx context.Context, r populate.Request, by populate.Asker) (*populate.Plan, error)
-	Jobs(by populate.Asker, limit int) ([]populate.Job, error)
+	Jobs(by populate.Asker, limit int, want func(populate.Job) bool) ([]populate.Job, error)
 	Job(id string, by populate.Asker) (*populate.Job, error)
 	Cancel(id string, by populate.Asker) (*populate.Job, error)
 	Retry(id string, by populate.Asker) (*populate.Job, error)
@@ -171,10 +170,5 @@ func (d desk) list(r *http.Request, by populate.Asker) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	among := s.limit
-	if s.narrow() {
-		among = math.MaxInt
-	}
-	jobs, err := d.Jobs(by, among)
-	return s.of(jobs), err
+	return d.Jobs(by, s.limit, s.wants)
 }

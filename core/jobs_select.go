@@ -62,21 +62,9 @@ func states() string {
 	return strings.Join(texts, ", ")
 }
 
-// narrow tells whether some jobs are left out whatever the limit.
-func (s selection) narrow() bool { return s.state != "" || s.metric != "" }
-
-// of returns the jobs that are selected, in their order.
-func (s selection) of(jobs []populate.Job) []populate.Job {
-	chosen := []populate.Job{}
-	for _, j := range jobs {
-		if len(chosen) == s.limit {
-			break
-		}
-		if (s.state == "" || j.State == s.state) && (s.metric == "" || j.Metric == s.metric) {
-			chosen = append(chosen, j)
-		}
-	}
-	return chosen
+// wants tells whether a job is selected.
+func (s selection) wants(j populate.Job) bool {
+	return (s.state == "" || j.State == s.state) && (s.metric == "" || j.Metric == s.metric)
 }
 
 // limitOf reads how many jobs a list may have.

@@ -46,9 +46,10 @@ func (c *counter) Plan(_ context.Context, r populate.Request, by populate.Asker)
 	return &populate.Plan{Metric: r.Metric}, c.fail
 }
 
-func (c *counter) Jobs(by populate.Asker, limit int) (jobs []populate.Job, err error) {
+func (c *counter) Jobs(by populate.Asker, limit int, want func(populate.Job) bool) ([]populate.Job, error) {
+	jobs := []populate.Job{}
 	for _, j := range slices.Backward(c.jobs) {
-		if sees(by, j) && len(jobs) < limit {
+		if sees(by, j) && want(j) && len(jobs) < limit {
 			jobs = append(jobs, j)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -36,4 +38,21 @@ func printJSON(out io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// A legible writer leaves out what a terminal would obey: text of others may hold it.
+type legible struct{ out io.Writer }
+
+// Write implements [io.Writer].
+func (l legible) Write(b []byte) (int, error) {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, string(b))
+	if _, err := io.WriteString(l.out, text); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }

@@ -120,7 +120,7 @@ func populatePlanCommand(o *options) *cobra.Command {
 			if output.json {
 				return printJSON(cmd.OutOrStdout(), plan)
 			}
-			return printPlan(cmd.OutOrStdout(), plan)
+			return printPlan(legible{cmd.OutOrStdout()}, plan)
 		}),
 	}
 	wanted.addTo(cmd)
@@ -152,7 +152,7 @@ func populateRunCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(output.printJob(cmd.OutOrStdout(), job), conclusion(job))
+			return errors.Join(output.printJob(legible{cmd.OutOrStdout()}, job), conclusion(job))
 		}),
 	}
 	wanted.addTo(cmd)
@@ -191,7 +191,7 @@ func populateListCommand(o *options) *cobra.Command {
 			if output.json {
 				return printJSON(cmd.OutOrStdout(), found)
 			}
-			return printJobs(cmd.OutOrStdout(), found)
+			return printJobs(legible{cmd.OutOrStdout()}, found)
 		}),
 	}
 	output.addTo(cmd)
@@ -232,7 +232,7 @@ func populateJobCommand(o *options, name, action, short, long string, print prin
 			if output.json {
 				return printJSON(cmd.OutOrStdout(), job)
 			}
-			return print(cmd.OutOrStdout(), job)
+			return print(legible{cmd.OutOrStdout()}, job)
 		}),
 	}
 	output.addTo(cmd)

@@ -57,7 +57,7 @@ func embedded(t *testing.T, data string) Config {
 		Populate: Populate{
 			Step: time.Minute, Resampler: "mean", Sink: "whisper",
 			Concurrency: 4, PerHost: 2, Creates: 40, Patience: 24 * time.Hour,
-			Limits: PopulateLimits{Answer: 256 << 20, Points: 10000000, Windows: 64, Time: 5 * time.Minute},
+			Limits: PopulateLimits{Answer: 256 << 20, Points: 10000000, Windows: 400, Time: 5 * time.Minute},
 			Schema: Schema{Aggregation: "average", XFilesFactor: 0.5},
 		},
 	}

@@ -82,7 +82,7 @@ func defaultPopulate() Populate {
 		PerHost:     2,
 		Creates:     40, // Carbon's MAX_CREATES_PER_MINUTE is 50, and live metrics need some
 		Patience:    24 * time.Hour,
-		Limits:      PopulateLimits{Answer: 256 * MiB, Points: 10_000_000, Windows: 64, Time: 5 * time.Minute},
+		Limits:      PopulateLimits{Answer: 256 * MiB, Points: 10_000_000, Windows: 400, Time: 5 * time.Minute},
 		Schema:      Schema{Aggregation: "average", XFilesFactor: 0.5},
 	}
 }

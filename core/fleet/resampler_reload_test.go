@@ -43,7 +43,7 @@ func TestResamplerThatHasNotChangedSleepsOn(t *testing.T) {
 }
 
 func TestChangedResampler(t *testing.T) {
-	r, f, _ := startResampler(t, 300*time.Millisecond, nil)
+	r, f, _ := startResampler(t, time.Second, nil)
 	spec := r.line.Load().spec
 	liar := with(map[string]any{"act": "lie", "text": "metric"}, spec)
 	lies := func() bool {
@@ -51,15 +51,16 @@ func TestChangedResampler(t *testing.T) {
 		return errors.Is(err, sdk.ErrInvalid)
 	}
 	swapResamplers(t, f, liar) // asleep
-	if !lies() {
-		t.Error("asleep it keeps its old settings")
-	}
 	pid := r.current().Pid()
+	if !lies() || r.current().Pid() != pid {
+		t.Error("asleep it keeps its old settings, or has two processes now")
+	}
 	swapResamplers(t, f, spec) // awake
 	if lies() {
 		t.Error("awake it keeps its old settings")
 	}
 	await(t, "the old process is gone", func() bool { return !alive(pid) })
+	await(t, "it is asleep", func() bool { return !r.isOpen() })
 	swapResamplers(t, f, liar)
 	pid = r.current().Pid()
 	await(t, "a new process that nobody calls is stopped", func() bool { return !alive(pid) })

@@ -19,23 +19,19 @@ const maxDistances = 30
 func (t *turn) conclude() error {
 	newest, err := t.newest()
 	if err != nil {
-		return err
+		return t.mend(err)
 	}
 	if newest == nil && t.silent() {
 		newest = &sdk.Point{Timestamp: t.job.Cut - t.job.Request.Step, Value: math.NaN()}
 	}
-	if newest != nil {
+	if newest != nil && t.usual() {
 		b := sdk.Batch{{Metric: t.job.Metric, Timestamp: newest.Timestamp, Value: newest.Value}}
 		if err := t.p.ledger.Record(t.ctx, b); err != nil {
 			return err
 		}
 	}
 	if t.job.Request.Form == Vista && (newest != nil || t.job.Recent) {
-		resolution, err := t.resolution()
-		if err != nil {
-			return err
-		}
-		if err := t.p.ledger.Note(t.ctx, t.job.Metric, t.job.Request.Target, resolution); err != nil {
+		if err := t.p.ledger.Note(t.ctx, t.job.Metric, t.job.Request.Target, t.resolution()); err != nil {
 			return err
 		}
 	}
@@ -45,14 +41,25 @@ func (t *turn) conclude() error {
 	}
 	t.show(func(s *saved) {
 		if s.State != Cancelled {
-			s.State = end
+			s.State, s.Error = end, ""
 		}
 	})
 	return nil
 }
 
-// newest returns the newest point that is delivered, or nil.
+// usual reports whether the job goes to the sink to which history usually goes: what
+// is in another tells the ledger nothing.
+func (t *turn) usual() bool {
+	_, name, err := t.terms.Sink("")
+	return err != nil || name == t.job.Request.Sink
+}
+
+// newest returns the newest point of what is delivered, or nil if the sink took
+// nothing.
 func (t *turn) newest() (newest *sdk.Point, err error) {
+	if t.job.Delivered == 0 {
+		return nil, nil
+	}
 	m, err := openMerge(t.p.folder, &t.job.Job, t.job.Pass.Before, view{})
 	if err != nil {
 		return nil, err
@@ -82,8 +89,8 @@ func (t *turn) silent() bool {
 }
 
 // resolution returns the usual distance of the newest points, or 0 if there are
-// fewer than two.
-func (t *turn) resolution() (time.Duration, error) {
+// fewer than two that can be read.
+func (t *turn) resolution() time.Duration {
 	var at []int64
 	for i, w := range t.job.Windows {
 		if w.State != Resampled {
@@ -91,7 +98,8 @@ func (t *turn) resolution() (time.Duration, error) {
 		}
 		newest, err := lastTimestamps(pointsFile(t.p.folder, t.job.ID, i, fetchedFile), maxDistances+1)
 		if err != nil {
-			return 0, err
+			logTrouble("the resolution of a metric is not known", err)
+			return 0
 		}
 		at = append(at, newest...)
 	}
@@ -103,10 +111,10 @@ func (t *turn) resolution() (time.Duration, error) {
 		distances = append(distances, at[i+1]-at[i])
 	}
 	if len(distances) == 0 {
-		return 0, nil
+		return 0
 	}
 	slices.Sort(distances)
-	return time.Duration(distances[len(distances)/2]) * time.Second, nil
+	return time.Duration(distances[len(distances)/2]) * time.Second
 }
 
 // lastTimestamps returns the timestamps of the last n points of a file.

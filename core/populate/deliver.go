@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"fluxgate/sdk"
@@ -18,55 +19,61 @@ const (
 	slowWrite = 9 * time.Second
 	minBatch  = 480 // datapoints: one frame of Carbon's pickles
 
-	// unaged is for how long a pass may rest without its points being of another age
-	// than it took them for.
-	unaged = 60 // seconds
-
 	// creationWait is when a job that may not make a new metric yet asks again.
-	creationWait = time.Second
+	creationWait = 3 * time.Second
 )
 
 // deliver brings to the sink what is resampled and was not delivered. It returns
 // how long to wait where it may not begin yet.
 func (t *turn) deliver() (time.Duration, error) {
-	v := t.job.view()
-	if t.job.Pass.View == nil && (len(v.Windows) == 0 || v.equal(t.job.Pass.Before)) {
-		return 0, nil
+	for {
+		v := t.job.view()
+		if t.job.Pass.View == nil && (len(v.Windows) == 0 || v.equal(t.job.Pass.Before)) {
+			return 0, nil
+		}
+		if !t.mayBegin() {
+			return creationWait, nil
+		}
+		if err := t.mend(t.passOn(v)); err != nil {
+			return 0, err
+		}
 	}
+}
+
+// mayBegin reports whether the job may make its metric, if that is a new one. It
+// asks until it has been told so once.
+func (t *turn) mayBegin() bool {
+	t.job.granted = t.job.granted || t.job.Known || t.job.Delivered > 0 || t.p.fresh.Allow()
+	return t.job.granted
+}
+
+// passOn makes a pass with a view, or finishes the one that was begun.
+func (t *turn) passOn(v view) error {
 	if err := t.enter(Delivering); err != nil {
-		return 0, err
+		return err
 	}
-	if !t.job.Known && t.job.Delivered == 0 && !t.p.fresh.Allow() {
-		return creationWait, nil
-	}
-	if err := t.beginPass(v); err != nil {
-		return 0, err
+	if t.job.Pass.View == nil {
+		if err := t.beginPass(v); err != nil {
+			return err
+		}
 	}
 	sink, _, err := t.terms.Sink(t.job.Request.Sink)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var failure error
 	c := &courier{turn: t, sink: sink}
 	if err := c.send(t.plan(&failure)); err != nil || failure != nil {
-		return 0, cmp.Or(err, failure)
+		return cmp.Or(err, failure)
 	}
-	return 0, t.change(func(s *saved) { s.Pass = pass{Before: *s.Pass.View} })
+	return t.change(func(s *saved) { s.Pass = pass{Before: *s.Pass.View} })
 }
 
-// beginPass begins a pass with a view, unless one is to go on.
 func (t *turn) beginPass(v view) error {
-	now := t.p.now().Unix()
-	_, aged := t.terms.Schema(t.job.Request.Sink, t.job.Metric)
-	if t.job.Pass.View != nil && (!aged || now < t.job.Pass.Now+unaged) {
-		return nil
-	}
-	if t.job.Pass.View != nil {
-		v = *t.job.Pass.View
-	}
 	if err := t.verify(v); err != nil {
 		return err
 	}
+	now := t.p.now().Unix()
 	if err := t.change(func(s *saved) { s.Pass.View, s.Pass.Now, s.Pass.Sent = &v, now, 0 }); err != nil {
 		return err
 	}
@@ -104,7 +111,17 @@ func (t *turn) measure() error {
 	})
 }
 
-// verify has windows whose files are damaged resampled again.
+// mend has windows fetched again whose files turned out to be damaged. It returns
+// its argument.
+func (t *turn) mend(err error) error {
+	if !errors.Is(err, errDamaged) {
+		return err
+	}
+	return errors.Join(err, t.verify(t.job.view()))
+}
+
+// verify returns an error if the file of a window is damaged, which is then fetched
+// again.
 func (t *turn) verify(v view) error {
 	for _, i := range v.Windows {
 		err := verifyPoints(pointsFile(t.p.folder, t.job.ID, i, resampledFile))
@@ -113,6 +130,7 @@ func (t *turn) verify(v view) error {
 		}
 		again := t.change(func(s *saved) {
 			s.Windows[i].State, s.Pass.View = Pending, nil
+			s.Pass.Before.Windows = slices.DeleteFunc(s.Pass.Before.Windows, func(w int) bool { return w == i })
 		})
 		return errors.Join(sdk.Unavailablef("window %d is fetched again: %w", i, err), again)
 	}

@@ -90,6 +90,20 @@ type saved struct {
 	Pass   pass     `json:"pass"`
 }
 
+// end notes that a job has ended. Only one that failed may need its login again.
+func (s *saved) end(now time.Time) {
+	now = now.UTC()
+	s.Ended, s.Due = &now, nil
+	if s.State != Failed {
+		s.Login = Login{}
+	}
+	for _, w := range s.Windows {
+		if w.State == GivenUp {
+			s.Error = "windows were given up: " + w.Error
+		}
+	}
+}
+
 // A pass delivers the points of the windows that are resampled when it begins. One
 // that was not finished goes on where it was.
 type pass struct {
@@ -111,6 +125,7 @@ type view struct {
 type job struct {
 	saved
 	working bool
+	granted bool               // may make its metric
 	hurry   bool               // the next turn is to follow at once
 	stuck   int                // turns in a row that failed
 	cancel  context.CancelFunc // of the turn under way

@@ -47,7 +47,8 @@ func (s *source) advance() (err error) {
 	return err
 }
 
-// openMerge opens the files of a view's windows, and of those of a view before.
+// openMerge opens the files of a view's windows. It tells which points the view
+// before did not have.
 func openMerge(folder string, j *Job, v, before view) (*merge, error) {
 	m := &merge{job: j, view: v, before: before}
 	for _, i := range v.Windows {

@@ -20,9 +20,6 @@ const asAfter = 60 // seconds
 // obtain fetches and resamples what is due. A window that fails keeps no other from
 // being used. It returns how long to wait for the next one.
 func (t *turn) obtain() (time.Duration, error) {
-	if err := t.enter(Fetching); err != nil {
-		return 0, err
-	}
 	for i := range t.job.Windows {
 		w := &t.job.Windows[i]
 		if w.settled() || w.Next != nil && w.Next.After(t.p.now()) {
@@ -53,6 +50,9 @@ func (t *turn) enter(s State) error {
 // obtainWindow brings one window to where its points can be delivered.
 func (t *turn) obtainWindow(i int) error {
 	if t.job.Windows[i].State == Pending {
+		if err := t.enter(Fetching); err != nil {
+			return err
+		}
 		if err := t.fetch(i); err != nil {
 			return err
 		}

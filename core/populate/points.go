@@ -105,6 +105,9 @@ type pointsReader struct {
 
 func openPoints(path string) (*pointsReader, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is missing: %w", path, errDamaged)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +118,7 @@ func openPoints(path string) (*pointsReader, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &pointsReader{file: f, in: bufio.NewReaderSize(f, 64<<10), left: (info.Size() - sumSize) / pointSize}, nil
+	return &pointsReader{file: f, in: bufio.NewReaderSize(f, 16<<10), left: (info.Size() - sumSize) / pointSize}, nil
 }
 
 func (r *pointsReader) close() error { return r.file.Close() }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,7 @@ type Populate struct {
 
 	mu   sync.Mutex
 	live map[string]*job // unfinished, by id
+	past []past          // the others, the oldest first
 	wake chan struct{}
 }
 
@@ -129,15 +131,18 @@ func (p *Populate) Close() error { return p.store.close() }
 func (p *Populate) resume() error {
 	known := make(map[string]bool)
 	err := p.store.each(func(s saved) error {
-		known[s.ID] = true
+		known[s.ID] = !s.State.ended() || s.State == Failed
 		if !s.State.ended() {
 			p.live[s.ID] = &job{saved: s}
+			return nil
 		}
+		p.past = append(p.past, pastOf(s))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	slices.Reverse(p.past)
 	return sweepPoints(p.folder, known)
 }
 

@@ -524,7 +524,7 @@ func TestAKeySeesItsPrefixAlone(t *testing.T) {
 	for _, metric := range []string{"acme.a", "acmexyz.a", "other"} {
 		ids[metric] = w.submit(p, w.vista(metric, "/render/?from=-6hours&format=json&target=a.b"))
 	}
-	if jobs, err := p.Jobs(acme, 100); err != nil || len(jobs) != 1 || jobs[0].Metric != "acme.a" {
+	if jobs, err := p.Jobs(acme, 100, func(Job) bool { return true }); err != nil || len(jobs) != 1 || jobs[0].Metric != "acme.a" {
 		t.Errorf("it sees %v, %v", jobs, err)
 	}
 	for metric, id := range ids {
@@ -647,11 +647,97 @@ func TestNewMetricsAreBegunOneByOne(t *testing.T) {
 	url := "/render/?from=-6hours&format=json&target=a.b"
 	await(t, p, w.submit(p, w.vista("first", url)), ended)
 	second := w.submit(p, w.vista("second", url))
-	await(t, p, second, func(j Job) bool { return j.State == Delivering && j.Due != nil })
+	await(t, p, second, func(j Job) bool { return j.Intervals == 3 && j.Due != nil })
 	if job := await(t, p, w.submit(p, w.vista("known", url)), ended); job.State != Done {
 		t.Errorf("the job of a known metric ended as %+v", job)
 	}
 	if got := w.points("second"); len(got) != 0 {
 		t.Errorf("a second new metric in the minute got %v", got)
+	}
+}
+
+func TestWindowThatComesWhileAPassWaitsIsDeliveredToo(t *testing.T) {
+	w := newWorld(t)
+	w.last["m"] = 1_699_000_000
+	down := true // the sink and the older window's remote, both for a while
+	w.answer = func(rw http.ResponseWriter, r *http.Request) {
+		old := strings.Contains(r.URL.RawQuery, "7days")
+		w.mu.Lock()
+		failing := down && old
+		w.mu.Unlock()
+		switch {
+		case failing:
+			http.Error(rw, "not now", http.StatusServiceUnavailable)
+		case old:
+			render(1, 1_699_984_740, 2, 1_699_984_800)(rw, r)
+		default:
+			render(4, 1_700_000_220, 5, 1_700_000_280)(rw, r)
+		}
+	}
+	w.fail = func(what string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if what == "write" && down {
+			return sdk.Unavailablef("not now")
+		}
+		return nil
+	}
+	p, _ := w.open()
+	id := w.submit(p, w.vista("m", "/render/?from=-7days&until=-6hours&format=json&target=a.b", "/render/?from=-6hours&format=json&target=a.b"))
+	await(t, p, id, func(j Job) bool { return strings.Contains(j.Error, "not now") && j.Due != nil })
+	w.mu.Lock()
+	down = false
+	w.mu.Unlock()
+	if job := await(t, p, id, ended); job.State != Done || len(w.points("m")) != 4 {
+		t.Errorf("the job ended as %+v, with %v", job, w.points("m"))
+	}
+}
+
+func TestAnIDHasOneSpelling(t *testing.T) {
+	w := newWorld(t)
+	w.held, w.answer = true, minutes(1, 1_700_000_040)
+	p, _ := w.open()
+	id := w.submit(p, w.vista("m", "/render/?from=-6hours&format=json&target=a.b"))
+	for _, odd := range []string{"0" + id, "+" + id, " " + id, id + "x", ""} {
+		if _, err := p.Retry(odd, Asker{}); !errors.Is(err, ErrNoJob) {
+			t.Errorf("job %q: %v", odd, err)
+		}
+	}
+}
+
+func TestPointsThatAreLostAreFetchedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.answer = minutes(10, 1_700_000_040)
+	fail := true
+	w.fail = func(what string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if what == "write" && fail {
+			return sdk.Unavailablef("not now")
+		}
+		return nil
+	}
+	p, stop := w.open()
+	id := w.submit(p, w.vista("m", "/render/?from=-6hours&format=json&target=a.b"))
+	await(t, p, id, func(j Job) bool { return j.State == Delivering && j.Due != nil })
+	stop()
+	if err := os.Truncate(pointsFile(w.folder, id, 0, resampledFile), 40); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	fail = false
+	w.mu.Unlock()
+	p, _ = w.open()
+	if job := await(t, p, id, ended); job.State != Done || len(w.points("m")) != 10 {
+		t.Errorf("the job ended as %+v, with %v", job, w.points("m"))
+	}
+}
+
+func TestARequestThatCanNeverBeDoneIsRefused(t *testing.T) {
+	w := newWorld(t)
+	p, _ := w.open()
+	r := Request{Form: Plain, Kind: Prometheus, Remote: w.server.URL, Target: "up", Metric: "m", From: 1}
+	if _, err := p.Submit(r, Asker{}); !errors.Is(err, sdk.ErrInvalid) {
+		t.Errorf("a range of fifty years: %v", err)
 	}
 }

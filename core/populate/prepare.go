@@ -107,7 +107,10 @@ func windowsOf(r Request, a aim, overTime string) ([]Window, error) {
 	var windows []Window
 	seen := make(map[string]bool)
 	for _, raw := range r.URLs {
-		begin, end, _ := remote.Span(remote.Kind(r.Kind), raw, a.now)
+		begin, end, ok := remote.Span(remote.Kind(r.Kind), raw, a.now)
+		if !ok {
+			begin, end = 0, 0 // unknown
+		}
 		if end != 0 && end <= a.from {
 			continue // it has nothing that is wanted
 		}

@@ -140,17 +140,34 @@ func (t *turn) do() {
 		j.hurry, wait = false, 0
 		j.forgive()
 	}
-	if j.State.ended() {
-		t.finish()
-	} else {
+	if !j.State.ended() {
 		due := t.p.now().Add(wait).UTC()
 		j.Due = &due
 	}
-	if err := t.p.store.save(j.saved); err != nil {
-		logTrouble("a job cannot be saved", err)
+	t.put()
+}
+
+// put saves the job as the turn has left it. One whose end cannot be saved has not
+// ended.
+func (t *turn) put() {
+	j := t.job
+	state := j.State
+	if state.ended() {
+		j.end(t.p.now())
 	}
-	if j.State.ended() {
+	err := t.p.store.save(j.saved)
+	switch {
+	case err == nil && state.ended():
+		t.p.counts.ended.WithLabelValues(string(state)).Inc()
+		slog.Info("a job has ended", "job", j.ID, "metric", j.Metric, "state", state, "delivered", j.Delivered)
 		t.p.bury(j)
+	case err != nil:
+		logTrouble("a job cannot be saved", err)
+		due := t.p.now().Add(longWait).UTC()
+		j.Due = &due
+		if state.ended() {
+			j.State, j.Ended = Delivering, nil
+		}
 	}
 }
 
@@ -158,7 +175,9 @@ func (t *turn) do() {
 func (j *job) judge(wait time.Duration, err error) time.Duration {
 	switch {
 	case err == nil:
-		j.stuck, j.Error = 0, ""
+		if j.stuck = 0; !j.State.ended() {
+			j.Error = ""
+		}
 		return wait
 	case held(err):
 		j.Error = err.Error()
@@ -169,19 +188,6 @@ func (j *job) judge(wait time.Duration, err error) time.Duration {
 	wait = max(wait, pauseAfter(j.stuck))
 	slog.Warn("a job waits", "job", j.ID, "metric", j.Metric, "state", j.State, "for", wait.Round(time.Millisecond), "err", err)
 	return wait
-}
-
-// finish notes the end of a job.
-func (t *turn) finish() {
-	now := t.p.now().UTC()
-	t.job.Ended = &now
-	t.p.counts.ended.WithLabelValues(string(t.job.State)).Inc()
-	for _, w := range t.job.Windows {
-		if w.State == GivenUp {
-			t.job.Error = "windows were given up: " + w.Error
-		}
-	}
-	slog.Info("a job has ended", "job", t.job.ID, "metric", t.job.Metric, "state", t.job.State, "delivered", t.job.Delivered)
 }
 
 // pauseAfter returns how long to wait after so many failures in a row, with jitter.
@@ -225,7 +231,10 @@ func (t *turn) work() (time.Duration, error) {
 	}
 	defer release()
 	t.ctx = held
-	if err := t.prepare(); err != nil {
+	if err := t.prepare(); errors.Is(err, sdk.ErrInvalid) {
+		t.refuse(err)
+		return 0, nil
+	} else if err != nil {
 		return 0, err
 	}
 	wait, err := t.obtain()
@@ -239,6 +248,16 @@ func (t *turn) work() (time.Duration, error) {
 		return wait, nil
 	}
 	return 0, t.conclude()
+}
+
+// refuse ends a job that can never be done.
+func (t *turn) refuse(err error) {
+	slog.Warn("a job cannot be done", "job", t.job.ID, "metric", t.job.Metric, "err", err)
+	t.show(func(s *saved) {
+		if s.State != Cancelled {
+			s.State, s.Error = Failed, err.Error()
+		}
+	})
 }
 
 func (t *turn) settled() bool {

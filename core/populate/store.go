@@ -69,7 +69,7 @@ func put(bucket *bbolt.Bucket, j saved) error {
 // place returns the key of the bucket for an id.
 func place(id string) ([]byte, error) {
 	n, err := strconv.ParseUint(id, 10, 64)
-	if err != nil {
+	if err != nil || strconv.FormatUint(n, 10) != id {
 		return nil, fmt.Errorf("job %q: an id is a number", id)
 	}
 	return binary.BigEndian.AppendUint64(nil, n), nil

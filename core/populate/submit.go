@@ -2,8 +2,6 @@ package populate
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 
@@ -58,9 +56,6 @@ func (p *Populate) judge(r Request, by Asker) (saved, error) {
 	if err := allowed(t.Remote, r, by.Hosts); err != nil {
 		return saved{}, err
 	}
-	if len(r.URLs) > t.Windows {
-		return saved{}, sdk.Invalidf("%d URLs: a job may have %d: see populate.limits.windows", len(r.URLs), t.Windows)
-	}
 	resampler, err := t.Resampler(r.Resampler, r.Metric)
 	if err != nil {
 		return saved{}, err
@@ -70,6 +65,12 @@ func (p *Populate) judge(r Request, by Asker) (saved, error) {
 		return saved{}, err
 	}
 	r.Resampler, r.Sink, r.Step = resampler.Name, sink, cmp.Or(r.Step, t.Step)
+	now := p.now().Unix()
+	if windows, err := windowsOf(r, aimed(r, 0, now), resampler.OverTime); err != nil {
+		return saved{}, err
+	} else if len(windows) > t.Windows {
+		return saved{}, sdk.Invalidf("%d windows: a job may have %d: ask for a shorter range, or see populate.limits.windows", len(windows), t.Windows)
+	}
 	if !slices.ContainsFunc(r.URLs, t.Remote.Honours) {
 		r.Login = Login{}
 	}
@@ -102,76 +103,15 @@ func allowed(client *remote.Client, r Request, hosts []string) error {
 // repeated returns the unfinished job that s repeats, or nil.
 func (p *Populate) repeated(s saved) *job {
 	for _, j := range p.live {
+		if j.State.ended() {
+			continue // it is on its way out
+		}
 		same := s.Request.Form == Vista || reflect.DeepEqual(j.Request, s.Request)
 		if j.Metric == s.Metric && j.Prefix == s.Prefix && j.Request.Form == s.Request.Form && same {
 			return j
 		}
 	}
 	return nil
-}
-
-// clone returns a copy that nobody else changes.
-func clone(j Job) *Job {
-	j.Windows, j.Warnings = slices.Clone(j.Windows), slices.Clone(j.Warnings)
-	return &j
-}
-
-// Jobs returns the jobs that by may see, the newest first, at most limit.
-func (p *Populate) Jobs(by Asker, limit int) ([]Job, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	jobs := []Job{}
-	err := p.store.each(func(s saved) error {
-		if len(jobs) == limit {
-			return errEnough
-		}
-		if by.sees(s.Metric) {
-			jobs = append(jobs, *p.current(s))
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return jobs, err
-}
-
-var errEnough = errors.New("enough")
-
-// current returns a job as it is now, which may be further than it was saved.
-func (p *Populate) current(s saved) *Job {
-	if j, ok := p.live[s.ID]; ok {
-		return clone(j.Job)
-	}
-	return clone(s.Job)
-}
-
-// sees reports whether a key may look at jobs for a metric.
-func (a Asker) sees(metric string) bool {
-	return a.Prefix == "" || metric == a.Prefix || len(metric) > len(a.Prefix) && metric[:len(a.Prefix)+1] == a.Prefix+"."
-}
-
-// Job returns one job. The error wraps [sdk.ErrInvalid] where by sees none of that
-// id.
-func (p *Populate) Job(id string, by Asker) (*Job, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s, err := p.find(id, by)
-	if err != nil {
-		return nil, err
-	}
-	return p.current(s), nil
-}
-
-// ErrNoJob means that there is no such job, as far as who asks may know.
-var ErrNoJob = fmt.Errorf("%w: there is no such job", sdk.ErrInvalid)
-
-func (p *Populate) find(id string, by Asker) (saved, error) {
-	s, found, err := p.store.find(id)
-	if err == nil && (!found || !by.sees(s.Metric)) {
-		err = fmt.Errorf("job %q: %w", id, ErrNoJob)
-	}
-	return s, err
 }
 
 // Cancel ends a job. What it has delivered stays delivered.
@@ -183,14 +123,17 @@ func (p *Populate) Cancel(id string, by Asker) (*Job, error) {
 		return nil, err
 	}
 	j, unfinished := p.live[id]
-	if !unfinished {
-		return nil, sdk.Invalidf("job %q is %s already", id, s.State)
+	if !unfinished || j.State.ended() {
+		return nil, sdk.Invalidf("job %q is %s already", id, p.current(s).State)
 	}
-	now := p.now().UTC()
-	j.State, j.Ended, j.Due = Cancelled, &now, nil
-	if err := p.store.save(j.saved); err != nil {
+	ended := j.saved
+	ended.State = Cancelled
+	ended.end(p.now())
+	if err := p.store.save(ended); err != nil {
 		return nil, sdk.Unavailablef("job %q: %w", id, err)
 	}
+	j.State, j.Ended, j.Due = ended.State, ended.Ended, nil
+	p.counts.ended.WithLabelValues(string(Cancelled)).Inc()
 	if j.working {
 		j.cancel()
 	} else {
@@ -227,6 +170,7 @@ func (p *Populate) Retry(id string, by Asker) (*Job, error) {
 		return nil, sdk.Unavailablef("job %q: %w", id, err)
 	}
 	p.live[id] = j
+	p.past = slices.DeleteFunc(p.past, func(old past) bool { return old.id == id })
 	p.rouse()
 	return clone(j.Job), nil
 }
@@ -254,37 +198,41 @@ func again(s saved) *job {
 	return &job{saved: s}
 }
 
+// A past is a job that has ended and is kept to be looked at.
+type past struct {
+	id, metric string
+	form       Form
+	windows    int
+}
+
+func pastOf(s saved) past { return past{s.ID, s.Metric, s.Request.Form, len(s.Windows)} }
+
 // bury takes a job that has ended out of those that are unfinished, and forgets
 // the oldest of those that have ended, and earlier ones of Vista for its metric.
 func (p *Populate) bury(j *job) {
 	delete(p.live, j.ID)
-	if j.State == Done || j.State == Cancelled {
-		p.clear(j.saved)
+	own := pastOf(j.saved)
+	if j.State != Failed {
+		p.clear(own)
 	}
-	finished := 0
 	var gone []string
-	err := p.store.each(func(s saved) error {
-		if !s.State.ended() || s.ID == j.ID {
-			return nil
+	p.past = slices.DeleteFunc(append(p.past, own), func(old past) bool {
+		again := old.metric == own.metric && old.form == Vista && own.form == Vista
+		if old.id == own.id || !again && len(p.past)-len(gone) < maxFinished {
+			return false
 		}
-		again := s.Metric == j.Metric && s.Request.Form == Vista && j.Request.Form == Vista
-		if finished++; again || finished > maxFinished {
-			gone = append(gone, s.ID)
-			p.clear(s)
-		}
-		return nil
+		gone = append(gone, old.id)
+		p.clear(old)
+		return true
 	})
-	if err == nil {
-		err = p.store.remove(gone...)
-	}
-	if err != nil {
+	if err := p.store.remove(gone...); err != nil {
 		logTrouble("finished jobs cannot be forgotten", err)
 	}
 }
 
 // clear removes the points of a job.
-func (p *Populate) clear(s saved) {
-	if err := removePoints(p.folder, s.ID, len(s.Windows)); err != nil {
+func (p *Populate) clear(old past) {
+	if err := removePoints(p.folder, old.id, old.windows); err != nil {
 		logTrouble("the points of a job cannot be removed", err)
 	}
 }

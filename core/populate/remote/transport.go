@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -42,6 +43,9 @@ type judge struct {
 
 type judgeKey struct{}
 
+// A forbidden is why an address was not connected to.
+type forbidden struct{ error }
+
 // newDialer returns a dialer that connects only where the judge in its context lets
 // it. It judges the address that is connected to, after the name is resolved.
 func newDialer() *net.Dialer {
@@ -58,7 +62,7 @@ func newDialer() *net.Dialer {
 func (j judge) judge(address netip.Addr) error {
 	for _, list := range j.lists {
 		if list != nil && !list.reaches(j.place, address) {
-			return fmt.Errorf("%s leads to %s, which is not allowed: add that address to populate.allow, and to the key's own hosts if it has any", j.place.host(), address)
+			return forbidden{fmt.Errorf("%s leads to %s, which is not allowed: add that address to populate.allow, and to the key's own hosts if it has any", j.place.host(), address)}
 		}
 	}
 	return nil
@@ -69,6 +73,9 @@ func (c *Client) ask(ctx context.Context, q Query, first place) (*http.Response,
 	p := first
 	for hops := 0; ; hops++ {
 		response, err := c.hop(ctx, q, first, p)
+		if errors.As(err, new(forbidden)) {
+			return nil, p, sdk.Unavailablef("%s: %w", p, err) // no trouble of the host's
+		}
 		if err != nil {
 			return nil, p, &trouble{error: sdk.Unavailablef("%s: %w", p, err)}
 		}

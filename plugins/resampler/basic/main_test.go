@@ -18,14 +18,17 @@ func TestMain(m *testing.M) { plugintest.Main(m, main) }
 func TestLaws(t *testing.T) {
 	for _, method := range names() {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			laws := plugintest.Resampler
 			if method == "count" {
 				laws = plugintest.Tally
 			}
 			laws(t, map[string]any{"method": method})
-			t.Run("with a share", func(t *testing.T) { laws(t, map[string]any{"method": method, "min_share": 0.7}) })
 		})
 	}
+	t.Run("with a share", func(t *testing.T) {
+		plugintest.Resampler(t, map[string]any{"min_share": 0.7})
+	})
 }
 
 func start(t *testing.T, settings map[string]any) (*sdk.Process[sdk.Resampler], error) {
