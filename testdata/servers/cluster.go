@@ -108,7 +108,9 @@ func (c *RedisClusterServer) Move(slot, from, to int) {
 		c.Do(from, "MIGRATE", host, port, key, 0, patience.Milliseconds())
 	}
 	c.Do(to, "CLUSTER", "SETSLOT", slot, "NODE", target)
-	c.Do(from, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	for node := range c.Addresses { // a node that learns of it late sends clients to and fro
+		c.Do(node, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	}
 }
 
 // Inherit gives one node the slots of another that is dead, without what was in
