@@ -151,6 +151,143 @@ func (*Opened) Descriptor() ([]byte, []int) {
 	return file_fluxgate_proto_rawDescGZIP(), []int{2}
 }
 
+type Description struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`       // input, sink or resampler
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // the plugin's own, for people
+	Setting       []*Setting             `protobuf:"bytes,3,rep,name=setting,proto3" json:"setting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Description) Reset() {
+	*x = Description{}
+	mi := &file_fluxgate_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Description) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Description) ProtoMessage() {}
+
+func (x *Description) ProtoReflect() protoreflect.Message {
+	mi := &file_fluxgate_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Description.ProtoReflect.Descriptor instead.
+func (*Description) Descriptor() ([]byte, []int) {
+	return file_fluxgate_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Description) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Description) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Description) GetSetting() []*Setting {
+	if x != nil {
+		return x.Setting
+	}
+	return nil
+}
+
+// A Setting is one that a plugin takes. A host refuses any other.
+type Setting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                  // one inside a section is "section.name"; in a list of sections, "list[].name"
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                                  // text, integer, number, boolean, duration, or one of these behind "list of "; any
+	Unit          string                 `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`                                  // of a number, where it has one
+	Help          string                 `protobuf:"bytes,4,opt,name=help,proto3" json:"help,omitempty"`                                  // one sentence or part of one, for people
+	DefaultJson   []byte                 `protobuf:"bytes,5,opt,name=default_json,json=defaultJson,proto3" json:"default_json,omitempty"` // JSON; empty: the setting must be given
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_fluxgate_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_fluxgate_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_fluxgate_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Setting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Setting) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Setting) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Setting) GetHelp() string {
+	if x != nil {
+		return x.Help
+	}
+	return ""
+}
+
+func (x *Setting) GetDefaultJson() []byte {
+	if x != nil {
+		return x.DefaultJson
+	}
+	return nil
+}
+
 // A Batch is a list of datapoints, sent as columns of equal length. A sink is
 // sent at most 5,000 datapoints or 512 KiB in one.
 type Batch struct {
@@ -164,7 +301,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_fluxgate_proto_msgTypes[3]
+	mi := &file_fluxgate_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +313,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[3]
+	mi := &file_fluxgate_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +326,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{3}
+	return file_fluxgate_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Batch) GetMetric() [][]byte {
@@ -226,7 +363,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_fluxgate_proto_msgTypes[4]
+	mi := &file_fluxgate_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +375,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[4]
+	mi := &file_fluxgate_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +388,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{4}
+	return file_fluxgate_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Series) GetMetric() []byte {
@@ -285,7 +422,7 @@ type ResampleCall struct {
 
 func (x *ResampleCall) Reset() {
 	*x = ResampleCall{}
-	mi := &file_fluxgate_proto_msgTypes[5]
+	mi := &file_fluxgate_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +434,7 @@ func (x *ResampleCall) String() string {
 func (*ResampleCall) ProtoMessage() {}
 
 func (x *ResampleCall) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[5]
+	mi := &file_fluxgate_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +447,7 @@ func (x *ResampleCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResampleCall.ProtoReflect.Descriptor instead.
 func (*ResampleCall) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{5}
+	return file_fluxgate_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ResampleCall) GetSeries() *Series {
@@ -337,7 +474,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_fluxgate_proto_msgTypes[6]
+	mi := &file_fluxgate_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +486,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[6]
+	mi := &file_fluxgate_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +499,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{6}
+	return file_fluxgate_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Header) GetName() []byte {
@@ -392,7 +529,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_fluxgate_proto_msgTypes[7]
+	mi := &file_fluxgate_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +541,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[7]
+	mi := &file_fluxgate_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +554,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{7}
+	return file_fluxgate_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Request) GetRoute() string {
@@ -465,7 +602,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_fluxgate_proto_msgTypes[8]
+	mi := &file_fluxgate_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +614,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[8]
+	mi := &file_fluxgate_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +627,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{8}
+	return file_fluxgate_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Reply) GetStatus() int32 {
@@ -523,7 +660,7 @@ type Submission struct {
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_fluxgate_proto_msgTypes[9]
+	mi := &file_fluxgate_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +672,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_fluxgate_proto_msgTypes[9]
+	mi := &file_fluxgate_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +685,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_fluxgate_proto_rawDescGZIP(), []int{9}
+	return file_fluxgate_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Submission) GetKey() []byte {
@@ -616,7 +753,17 @@ const file_fluxgate_proto_rawDesc = "" +
 	"\x06Config\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\"\b\n" +
-	"\x06Opened\"S\n" +
+	"\x06Opened\"k\n" +
+	"\vDescription\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12.\n" +
+	"\asetting\x18\x03 \x03(\v2\x14.fluxgate.v1.SettingR\asetting\"|\n" +
+	"\aSetting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12\x12\n" +
+	"\x04help\x18\x04 \x01(\tR\x04help\x12!\n" +
+	"\fdefault_json\x18\x05 \x01(\fR\vdefaultJson\"S\n" +
 	"\x05Batch\x12\x16\n" +
 	"\x06metric\x18\x01 \x03(\fR\x06metric\x12\x1c\n" +
 	"\ttimestamp\x18\x02 \x03(\x03R\ttimestamp\x12\x14\n" +
@@ -649,8 +796,9 @@ const file_fluxgate_proto_rawDesc = "" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x1b\n" +
 	"\tkey_check\x18\x06 \x01(\bR\bkeyCheck\x12\x18\n" +
 	"\ainvalid\x18\a \x01(\fR\ainvalid\x12(\n" +
-	"\x05reply\x18\b \x01(\v2\x12.fluxgate.v1.ReplyR\x05reply2\xa4\x01\n" +
-	"\x06Plugin\x120\n" +
+	"\x05reply\x18\b \x01(\v2\x12.fluxgate.v1.ReplyR\x05reply2\xe0\x01\n" +
+	"\x06Plugin\x12:\n" +
+	"\bDescribe\x12\x14.fluxgate.v1.Nothing\x1a\x18.fluxgate.v1.Description\x120\n" +
 	"\x04Open\x12\x13.fluxgate.v1.Config\x1a\x13.fluxgate.v1.Opened\x123\n" +
 	"\x05Check\x12\x14.fluxgate.v1.Nothing\x1a\x14.fluxgate.v1.Nothing\x123\n" +
 	"\x05Drain\x12\x14.fluxgate.v1.Nothing\x1a\x14.fluxgate.v1.Nothing2@\n" +
@@ -673,42 +821,47 @@ func file_fluxgate_proto_rawDescGZIP() []byte {
 	return file_fluxgate_proto_rawDescData
 }
 
-var file_fluxgate_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_fluxgate_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_fluxgate_proto_goTypes = []any{
 	(*Nothing)(nil),      // 0: fluxgate.v1.Nothing
 	(*Config)(nil),       // 1: fluxgate.v1.Config
 	(*Opened)(nil),       // 2: fluxgate.v1.Opened
-	(*Batch)(nil),        // 3: fluxgate.v1.Batch
-	(*Series)(nil),       // 4: fluxgate.v1.Series
-	(*ResampleCall)(nil), // 5: fluxgate.v1.ResampleCall
-	(*Header)(nil),       // 6: fluxgate.v1.Header
-	(*Request)(nil),      // 7: fluxgate.v1.Request
-	(*Reply)(nil),        // 8: fluxgate.v1.Reply
-	(*Submission)(nil),   // 9: fluxgate.v1.Submission
+	(*Description)(nil),  // 3: fluxgate.v1.Description
+	(*Setting)(nil),      // 4: fluxgate.v1.Setting
+	(*Batch)(nil),        // 5: fluxgate.v1.Batch
+	(*Series)(nil),       // 6: fluxgate.v1.Series
+	(*ResampleCall)(nil), // 7: fluxgate.v1.ResampleCall
+	(*Header)(nil),       // 8: fluxgate.v1.Header
+	(*Request)(nil),      // 9: fluxgate.v1.Request
+	(*Reply)(nil),        // 10: fluxgate.v1.Reply
+	(*Submission)(nil),   // 11: fluxgate.v1.Submission
 }
 var file_fluxgate_proto_depIdxs = []int32{
-	4,  // 0: fluxgate.v1.ResampleCall.series:type_name -> fluxgate.v1.Series
-	6,  // 1: fluxgate.v1.Request.header:type_name -> fluxgate.v1.Header
-	3,  // 2: fluxgate.v1.Submission.batch:type_name -> fluxgate.v1.Batch
-	3,  // 3: fluxgate.v1.Submission.backfill:type_name -> fluxgate.v1.Batch
-	8,  // 4: fluxgate.v1.Submission.reply:type_name -> fluxgate.v1.Reply
-	1,  // 5: fluxgate.v1.Plugin.Open:input_type -> fluxgate.v1.Config
-	0,  // 6: fluxgate.v1.Plugin.Check:input_type -> fluxgate.v1.Nothing
-	0,  // 7: fluxgate.v1.Plugin.Drain:input_type -> fluxgate.v1.Nothing
-	7,  // 8: fluxgate.v1.Input.Decode:input_type -> fluxgate.v1.Request
-	3,  // 9: fluxgate.v1.Sink.Write:input_type -> fluxgate.v1.Batch
-	5,  // 10: fluxgate.v1.Resampler.Resample:input_type -> fluxgate.v1.ResampleCall
-	2,  // 11: fluxgate.v1.Plugin.Open:output_type -> fluxgate.v1.Opened
-	0,  // 12: fluxgate.v1.Plugin.Check:output_type -> fluxgate.v1.Nothing
-	0,  // 13: fluxgate.v1.Plugin.Drain:output_type -> fluxgate.v1.Nothing
-	9,  // 14: fluxgate.v1.Input.Decode:output_type -> fluxgate.v1.Submission
-	0,  // 15: fluxgate.v1.Sink.Write:output_type -> fluxgate.v1.Nothing
-	4,  // 16: fluxgate.v1.Resampler.Resample:output_type -> fluxgate.v1.Series
-	11, // [11:17] is the sub-list for method output_type
-	5,  // [5:11] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	4,  // 0: fluxgate.v1.Description.setting:type_name -> fluxgate.v1.Setting
+	6,  // 1: fluxgate.v1.ResampleCall.series:type_name -> fluxgate.v1.Series
+	8,  // 2: fluxgate.v1.Request.header:type_name -> fluxgate.v1.Header
+	5,  // 3: fluxgate.v1.Submission.batch:type_name -> fluxgate.v1.Batch
+	5,  // 4: fluxgate.v1.Submission.backfill:type_name -> fluxgate.v1.Batch
+	10, // 5: fluxgate.v1.Submission.reply:type_name -> fluxgate.v1.Reply
+	0,  // 6: fluxgate.v1.Plugin.Describe:input_type -> fluxgate.v1.Nothing
+	1,  // 7: fluxgate.v1.Plugin.Open:input_type -> fluxgate.v1.Config
+	0,  // 8: fluxgate.v1.Plugin.Check:input_type -> fluxgate.v1.Nothing
+	0,  // 9: fluxgate.v1.Plugin.Drain:input_type -> fluxgate.v1.Nothing
+	9,  // 10: fluxgate.v1.Input.Decode:input_type -> fluxgate.v1.Request
+	5,  // 11: fluxgate.v1.Sink.Write:input_type -> fluxgate.v1.Batch
+	7,  // 12: fluxgate.v1.Resampler.Resample:input_type -> fluxgate.v1.ResampleCall
+	3,  // 13: fluxgate.v1.Plugin.Describe:output_type -> fluxgate.v1.Description
+	2,  // 14: fluxgate.v1.Plugin.Open:output_type -> fluxgate.v1.Opened
+	0,  // 15: fluxgate.v1.Plugin.Check:output_type -> fluxgate.v1.Nothing
+	0,  // 16: fluxgate.v1.Plugin.Drain:output_type -> fluxgate.v1.Nothing
+	11, // 17: fluxgate.v1.Input.Decode:output_type -> fluxgate.v1.Submission
+	0,  // 18: fluxgate.v1.Sink.Write:output_type -> fluxgate.v1.Nothing
+	6,  // 19: fluxgate.v1.Resampler.Resample:output_type -> fluxgate.v1.Series
+	13, // [13:20] is the sub-list for method output_type
+	6,  // [6:13] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_fluxgate_proto_init() }
@@ -722,7 +875,7 @@ func file_fluxgate_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fluxgate_proto_rawDesc), len(file_fluxgate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

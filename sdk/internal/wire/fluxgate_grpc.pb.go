@@ -25,9 +25,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Plugin_Open_FullMethodName  = "/fluxgate.v1.Plugin/Open"
-	Plugin_Check_FullMethodName = "/fluxgate.v1.Plugin/Check"
-	Plugin_Drain_FullMethodName = "/fluxgate.v1.Plugin/Drain"
+	Plugin_Describe_FullMethodName = "/fluxgate.v1.Plugin/Describe"
+	Plugin_Open_FullMethodName     = "/fluxgate.v1.Plugin/Open"
+	Plugin_Check_FullMethodName    = "/fluxgate.v1.Plugin/Check"
+	Plugin_Drain_FullMethodName    = "/fluxgate.v1.Plugin/Drain"
 )
 
 // PluginClient is the client API for Plugin service.
@@ -40,6 +41,9 @@ const (
 // never succeed; UNAVAILABLE, it may succeed later. Any other code counts as
 // UNAVAILABLE.
 type PluginClient interface {
+	// Describe tells what the plugin is and which settings it takes. It may come
+	// at any time, also before Open. Since protocol 2.
+	Describe(ctx context.Context, in *Nothing, opts ...grpc.CallOption) (*Description, error)
 	// Open is called once, before anything else. It touches no network.
 	Open(ctx context.Context, in *Config, opts ...grpc.CallOption) (*Opened, error)
 	// Check tells whether the plugin would work now, such as by reaching its
@@ -56,6 +60,16 @@ type pluginClient struct {
 
 func NewPluginClient(cc grpc.ClientConnInterface) PluginClient {
 	return &pluginClient{cc}
+}
+
+func (c *pluginClient) Describe(ctx context.Context, in *Nothing, opts ...grpc.CallOption) (*Description, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Description)
+	err := c.cc.Invoke(ctx, Plugin_Describe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *pluginClient) Open(ctx context.Context, in *Config, opts ...grpc.CallOption) (*Opened, error) {
@@ -98,6 +112,9 @@ func (c *pluginClient) Drain(ctx context.Context, in *Nothing, opts ...grpc.Call
 // never succeed; UNAVAILABLE, it may succeed later. Any other code counts as
 // UNAVAILABLE.
 type PluginServer interface {
+	// Describe tells what the plugin is and which settings it takes. It may come
+	// at any time, also before Open. Since protocol 2.
+	Describe(context.Context, *Nothing) (*Description, error)
 	// Open is called once, before anything else. It touches no network.
 	Open(context.Context, *Config) (*Opened, error)
 	// Check tells whether the plugin would work now, such as by reaching its
@@ -116,6 +133,9 @@ type PluginServer interface {
 // pointer dereference when methods are called.
 type UnimplementedPluginServer struct{}
 
+func (UnimplementedPluginServer) Describe(context.Context, *Nothing) (*Description, error) {
+	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
 func (UnimplementedPluginServer) Open(context.Context, *Config) (*Opened, error) {
 	return nil, status.Error(codes.Unimplemented, "method Open not implemented")
 }
@@ -144,6 +164,24 @@ func RegisterPluginServer(s grpc.ServiceRegistrar, srv PluginServer) {
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&Plugin_ServiceDesc, srv)
+}
+
+func _Plugin_Describe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Nothing)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginServer).Describe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Plugin_Describe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginServer).Describe(ctx, req.(*Nothing))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _Plugin_Open_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -207,6 +245,10 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "fluxgate.v1.Plugin",
 	HandlerType: (*PluginServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Describe",
+			Handler:    _Plugin_Describe_Handler,
+		},
 		{
 			MethodName: "Open",
 			Handler:    _Plugin_Open_Handler,
