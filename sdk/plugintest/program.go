@@ -1,0 +1,179 @@
+package plugintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"fluxgate/sdk"
+)
+
+// A Program is a plugin in whatever language, and what it takes to test it.
+type Program struct {
+	Path     string
+	Kind     string                    // sink, input or resampler
+	Settings map[string]any            // with which it works
+	Stored   func() (sdk.Batch, error) // of a sink: all that is stored by now (see [Sink])
+	Cases    string                    // of an input: a folder of requests (see [Input])
+	Tally    bool                      // of a resampler: its values are of another kind (see [Tally])
+	Log      *slog.Logger              // where its log lines go; nil: nowhere
+}
+
+// A Result tells whether a plugin keeps to one sentence of its contract.
+type Result struct {
+	Sentence string
+	Err      error // how it does not; or, wrapping [ErrNotJudged], why that cannot be told
+	Took     time.Duration
+}
+
+// ErrNotJudged means that something is missing to judge a sentence.
+var ErrNotJudged = errors.New("not judged")
+
+// limit is how long a plugin may take over whatever it is asked.
+const limit = 10 * time.Second
+
+// Test holds the plugin to every sentence of its contract, and reports each when
+// it is judged. The error counts those that it did not keep to, or that could not
+// be judged; it wraps [sdk.ErrInvalid] when there is no such kind.
+func (p Program) Test(ctx context.Context, report func(Result)) error {
+	kit, err := p.kit()
+	if err != nil {
+		return err
+	}
+	defer kit.end()
+	failed, unjudged := 0, 0
+	for _, s := range kit.sentences {
+		began := time.Now()
+		err := kit.judge(ctx, s)
+		switch {
+		case errors.Is(err, ErrNotJudged):
+			unjudged++
+		case err != nil:
+			failed++
+		}
+		report(Result{s.name, err, time.Since(began)})
+	}
+	if failed+unjudged == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: of %d sentences of the contract %d are broken and %d not judged", p.Path, len(kit.sentences), failed, unjudged)
+}
+
+// A sentence is one of the contract's. What it returns tells how it is broken.
+type sentence struct {
+	name string
+	hold func(context.Context, *kit) error
+}
+
+// A kit is the sentences for a program, and what they share.
+type kit struct {
+	Program
+	sentences []sentence
+	shared    plugin      // started by the first sentence that needs it
+	resampled []resampled // by the first law
+}
+
+func (p Program) kit() (*kit, error) {
+	sentences := map[string][]sentence{"sink": sinkSentences, "input": inputSentences, "resampler": resamplerSentences}[p.Kind]
+	if sentences == nil {
+		return nil, sdk.Invalidf("kind %q: must be sink, input or resampler", p.Kind)
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	k := &kit{Program: p}
+	for _, s := range append(sentences, common...) {
+		if s.name != steady || !p.Tally {
+			k.sentences = append(k.sentences, s)
+		}
+	}
+	return k, nil
+}
+
+// judge returns how a sentence is broken, nil if it holds.
+func (k *kit) judge(ctx context.Context, s sentence) error {
+	ctx, cancel := context.WithTimeout(ctx, 6*limit)
+	defer cancel()
+	return s.hold(ctx, k)
+}
+
+func (k *kit) end() {
+	if k.shared != nil {
+		k.shared.leave()
+	}
+}
+
+// one returns the plugin that sentences share which leave it as it was. One that
+// has died is started again.
+func (k *kit) one(ctx context.Context) (plugin, error) {
+	if k.shared != nil {
+		select {
+		case <-k.shared.Done():
+		default:
+			return k.shared, nil
+		}
+	}
+	p, err := k.start(ctx, k.Settings)
+	if err == nil {
+		k.shared = p
+	}
+	return p, err
+}
+
+// start starts the plugin as Fluxgate does. It lives on when ctx has ended.
+func (k *kit) start(ctx context.Context, settings map[string]any) (plugin, error) {
+	spec := sdk.Spec{Name: "kit", Path: k.Path, Config: settings, Log: k.Log}
+	switch k.Kind {
+	case "sink":
+		p, err := sdk.StartSink(ctx, spec)
+		return wrap(p, err, func(p *sdk.Process[sdk.Sink]) plugin { return sink{p} })
+	case "input":
+		p, err := sdk.StartInput(ctx, spec)
+		return wrap(p, err, func(p *sdk.Process[sdk.Input]) plugin { return input{p} })
+	default:
+		p, err := sdk.StartResampler(ctx, spec)
+		return wrap(p, err, func(p *sdk.Process[sdk.Resampler]) plugin { return resampler{p} })
+	}
+}
+
+func wrap[T any](p *sdk.Process[T], err error, as func(*sdk.Process[T]) plugin) (plugin, error) {
+	if err != nil {
+		return nil, err
+	}
+	return as(p), nil
+}
+
+// A plugin is a running one of whatever kind.
+type plugin interface {
+	Describe(context.Context) (sdk.Description, error)
+	Check(context.Context) error
+	Ping(context.Context) error
+	Stop(context.Context) error
+	Kill()
+	Done() <-chan struct{}
+
+	// work has the plugin do something that it can.
+	work(context.Context) error
+	// leave ends it, whatever state it is in.
+	leave()
+}
+
+// leave ends a process that need not be nice about it.
+func leave[T any](p *sdk.Process[T]) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = p.Stop(ctx) // what it says about that is for a sentence of its own
+}
+
+// within is ctx for one call.
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, limit)
+}
+
+// brokenf tells how a sentence is broken.
+func brokenf(format string, args ...any) error {
+	return errors.New(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n"))
+}
