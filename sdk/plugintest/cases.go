@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fluxgate/sdk"
@@ -110,7 +111,7 @@ func readRequest(text []byte) (sdk.Request, error) {
 	if short, rest, found := bytes.Cut(text, []byte("\n\n")); found && (!ok || len(short) < len(head)) {
 		head, body = short, rest
 	}
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(append(bytes.TrimRight(head, "\r\n"), "\r\n\r\n"...))))
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.TrimRight(string(head), "\r\n") + "\r\n\r\n")))
 	if err != nil {
 		return sdk.Request{}, err
 	}

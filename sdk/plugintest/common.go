@@ -111,9 +111,6 @@ func staysSilent(ctx context.Context, k *kit) error {
 	if err := s.work(ctx, k.Kind); err != nil {
 		return err
 	}
-	if err := s.end(ctx); err != nil {
-		return err
-	}
 	if said := s.said(); said != "" {
 		return brokenf("it wrote to standard output: %.200q; log to standard error", said)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"fluxgate/sdk"
 	"fluxgate/sdk/plugintest"
@@ -20,6 +21,7 @@ var broken = map[string]map[string]string{
 		"complaining":        "answers a check",
 		"dawdling":           "finishes a call whose context has ended",
 		"speaking":           "writes nothing to standard output but the handshake",
+		"outliving its host": "leaves when its host has died",
 		"staying":            "leaves within its time when it is asked to",
 	},
 	"sink": {
@@ -66,7 +68,7 @@ func program(t *testing.T, kind, lie string) plugintest.Program {
 		t.Fatal(err)
 	}
 	file := filepath.Join(folder, "stored")
-	p := plugintest.Program{Path: path, Kind: kind, Settings: map[string]any{"path": file}}
+	p := plugintest.Program{Path: path, Kind: kind, Settings: map[string]any{"path": file}, Wait: time.Second}
 	switch kind {
 	case "sink":
 		p.Stored = func() (sdk.Batch, error) { return stored(file), nil }

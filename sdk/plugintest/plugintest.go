@@ -38,7 +38,7 @@ func Main(tests interface{ Run() int }, main func()) {
 // the contract of [sdk.Sink] as a subtest. The function stored returns all that is
 // stored by now, in any order; of several datapoints of a metric with the same
 // timestamp the last one counts. It is asked again until what should be there is,
-// for ten seconds.
+// for ten seconds, also while the sink writes.
 //
 // The datapoints of the kit have names below fluxgate.kit, timestamps that are
 // full minutes of the last hour, and the same values in single precision, so that
@@ -80,11 +80,10 @@ func test(t *testing.T, p Program) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer kit.end()
-	for _, s := range kit.sentences {
-		t.Run(s.name, func(t *testing.T) {
-			if err := kit.judge(t.Context(), s); err != nil {
-				t.Error(err)
+	for result := range kit.judge(t.Context()) {
+		t.Run(result.Sentence, func(t *testing.T) {
+			if result.Err != nil {
+				t.Errorf("after %v: %v", result.Took, result.Err)
 			}
 		})
 	}

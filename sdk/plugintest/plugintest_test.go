@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -27,6 +28,8 @@ import (
 const lies = " lies by "
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16") // the parallel tests wait more than they work
 	plugintest.Main(m, func() {
 		kind, lie, _ := strings.Cut(filepath.Base(os.Args[0]), lies)
 		serveLiar(kind, lie)
@@ -47,11 +50,12 @@ type vague struct {
 
 // lenient takes any setting.
 type lenient struct {
-	Path string         `koanf:"path" help:"where a sink appends lines"`
-	Any  map[string]any `koanf:"*" help:"whatever"`
+	Path string `koanf:"path" help:"where a sink appends lines"`
+	Any  any    `koanf:"*" help:"whatever"`
 }
 
 func serveLiar(kind, lie string) {
+	host := os.Getppid()
 	switch lie {
 	case "describing vaguely":
 		serveAs(kind, lie, vague{}, func(c vague) string { return c.Path })
@@ -73,9 +77,8 @@ func serveLiar(kind, lie string) {
 	default:
 		serveAs(kind, lie, config{}, func(c config) string { return c.Path })
 	}
-	switch lie {
-	case "staying", "outliving its host":
-		select {}
+	for alone := os.Getppid() != host; lie == "staying" && !alone || lie == "outliving its host" && alone; alone = os.Getppid() != host {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -94,6 +97,7 @@ func serveAs[C any](kind, lie string, defaults C, path func(C) string) {
 type liar struct {
 	lie, path string
 	calls     atomic.Int64
+	later     sync.WaitGroup
 	mu        sync.Mutex
 	kept      sdk.Batch
 }
@@ -106,21 +110,14 @@ func (l *liar) Check(context.Context) error {
 }
 
 func (l *liar) Close() error {
-	if l.lie == "forgetting when stopped" {
-		return os.Truncate(l.path, 0)
-	}
+	l.later.Wait()
 	return nil
 }
 
 // dawdle goes on for long after ctx has ended.
 func (l *liar) dawdle(ctx context.Context) {
-	if l.lie != "dawdling" {
-		return
-	}
-	select {
-	case <-ctx.Done():
-		time.Sleep(10 * time.Second)
-	case <-time.After(100 * time.Millisecond):
+	if until, ok := ctx.Deadline(); ok && l.lie == "dawdling" && time.Until(until) < time.Second {
+		time.Sleep(4 * time.Second)
 	}
 }
 
@@ -129,7 +126,12 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 	l.dawdle(ctx)
 	switch l.lie {
 	case "forgetting":
-		if len(b) == 50 && strings.HasPrefix(b[0].Metric, "fluxgate.kit.acknowledged") {
+		if of(b, "acknowledged") {
+			return nil
+		}
+	case "forgetting when stopped":
+		if of(b, "stopped") {
+			time.AfterFunc(300*time.Millisecond, func() { _ = l.append(b) })
 			return nil
 		}
 	case "refusing nothing":
@@ -139,7 +141,7 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 	case "keeping the first":
 		b = l.unseen(b)
 	case "losing under load":
-		if l.calls.Add(1); l.company() {
+		if l.calls.Add(1); l.company(1) && of(b, "concurrent") {
 			return nil
 		}
 	case "cutting":
@@ -157,17 +159,27 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 			}
 		}
 	case "storing later":
-		time.AfterFunc(time.Second, func() { _ = l.append(b) })
-		return nil
+		if of(b, "killed") {
+			l.later.Go(func() {
+				time.Sleep(300 * time.Millisecond)
+				_ = l.append(b)
+			})
+			return nil
+		}
 	}
 	return l.append(b)
 }
 
-// company reports whether another call is under way.
-func (l *liar) company() bool {
+// of reports whether a batch is of one sentence.
+func of(b sdk.Batch, name string) bool {
+	return len(b) > 0 && strings.HasPrefix(b[0].Metric, "fluxgate.kit."+name)
+}
+
+// company reports whether more than n calls are under way.
+func (l *liar) company(n int64) bool {
 	defer l.calls.Add(-1)
 	for range 20 {
-		if l.calls.Load() > 1 {
+		if l.calls.Load() > n {
 			return true
 		}
 		time.Sleep(time.Millisecond)
@@ -217,6 +229,9 @@ func stored(path string) (b sdk.Batch) {
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		words := strings.Fields(lines.Text())
+		if len(words) != 3 { // it is being written
+			continue
+		}
 		value, _ := strconv.ParseFloat(words[1], 64)
 		timestamp, _ := strconv.ParseInt(words[2], 10, 64)
 		b = append(b, sdk.Datapoint{Metric: words[0], Timestamp: timestamp, Value: value})
@@ -227,9 +242,12 @@ func stored(path string) (b sdk.Batch) {
 // Decode reads lines "metric value timestamp", with the key in a header.
 func (l *liar) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error) {
 	l.dawdle(ctx)
+	if l.lie == "dying of it" && len(r.Body) > 1000 {
+		syscall.Exit(3)
+	}
 	s := sdk.Submission{Key: r.Header.Get("Key")}
-	if l.lie == "wavering" {
-		s.Key += strings.Repeat("x", int(l.calls.Add(1)/12))
+	if l.calls.Add(1); l.lie == "wavering" && l.company(4) {
+		s.Key += "x"
 	}
 	if s.Key == "" {
 		return s, sdk.Invalidf("no key")
@@ -238,8 +256,6 @@ func (l *liar) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error
 		var d sdk.Datapoint
 		n, _ := fmt.Sscanf(line, "%s %g %d", &d.Metric, &d.Value, &d.Timestamp)
 		switch {
-		case l.lie == "dying of it" && n < 3:
-			syscall.Exit(3)
 		case l.lie == "hoping" && n < 3:
 			return s, sdk.Unavailablef("perhaps later")
 		case n < 3, l.lie != "letting infinity pass" && (math.IsNaN(d.Value) || math.IsInf(d.Value, 0)):

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"fluxgate/sdk"
@@ -17,6 +19,7 @@ type Program struct {
 	Kind     string                    // sink, input or resampler
 	Settings map[string]any            // with which it works
 	Stored   func() (sdk.Batch, error) // of a sink: all that is stored by now (see [Sink])
+	Wait     time.Duration             // of a sink: how long it may take until that is so; 0: ten seconds
 	Cases    string                    // of an input: a folder of requests (see [Input])
 	Tally    bool                      // of a resampler: its values are of another kind (see [Tally])
 	Log      *slog.Logger              // where its log lines go; nil: nowhere
@@ -43,18 +46,15 @@ func (p Program) Test(ctx context.Context, report func(Result)) error {
 	if err != nil {
 		return err
 	}
-	defer kit.end()
 	failed, unjudged := 0, 0
-	for _, s := range kit.sentences {
-		began := time.Now()
-		err := kit.judge(ctx, s)
+	for result := range kit.judge(ctx) {
 		switch {
-		case errors.Is(err, ErrNotJudged):
+		case errors.Is(result.Err, ErrNotJudged):
 			unjudged++
-		case err != nil:
+		case result.Err != nil:
 			failed++
 		}
-		report(Result{s.name, err, time.Since(began)})
+		report(result)
 	}
 	if failed+unjudged == 0 {
 		return nil
@@ -72,7 +72,12 @@ type sentence struct {
 type kit struct {
 	Program
 	sentences []sentence
-	shared    plugin      // started by the first sentence that needs it
+
+	mu     sync.Mutex
+	shared plugin // started by the first sentence that needs it
+
+	reading   sync.Mutex // held by who reads back
+	laws      sync.Mutex
 	resampled []resampled // by the first law
 }
 
@@ -80,6 +85,9 @@ func (p Program) kit() (*kit, error) {
 	sentences := map[string][]sentence{"sink": sinkSentences, "input": inputSentences, "resampler": resamplerSentences}[p.Kind]
 	if sentences == nil {
 		return nil, sdk.Invalidf("kind %q: must be sink, input or resampler", p.Kind)
+	}
+	if p.Wait == 0 {
+		p.Wait = limit
 	}
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
@@ -93,28 +101,51 @@ func (p Program) kit() (*kit, error) {
 	return k, nil
 }
 
-// judge returns how a sentence is broken, nil if it holds.
-func (k *kit) judge(ctx context.Context, s sentence) error {
-	ctx, cancel := context.WithTimeout(ctx, 6*limit)
-	defer cancel()
-	return s.hold(ctx, k)
+// atOnce is how many sentences are judged at a time.
+const atOnce = 8
+
+// judge yields the results for all sentences, in their order, as soon as they are
+// known.
+func (k *kit) judge(ctx context.Context) iter.Seq[Result] {
+	results := make([]chan Result, len(k.sentences))
+	free := make(chan struct{}, atOnce)
+	for i, s := range k.sentences {
+		results[i] = make(chan Result, 1)
+		go func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			ctx, cancel := context.WithTimeout(ctx, 6*limit)
+			defer cancel()
+			began := time.Now()
+			err := s.hold(ctx, k)
+			results[i] <- Result{s.name, err, time.Since(began)}
+		}()
+	}
+	return func(yield func(Result) bool) {
+		defer k.end()
+		going := true
+		for _, result := range results {
+			if r := <-result; going {
+				going = yield(r)
+			}
+		}
+	}
 }
 
 func (k *kit) end() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.shared != nil {
 		k.shared.leave()
 	}
 }
 
-// one returns the plugin that sentences share which leave it as it was. One that
-// has died is started again.
+// one returns the plugin that sentences share which leave it as it was.
 func (k *kit) one(ctx context.Context) (plugin, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.shared != nil {
-		select {
-		case <-k.shared.Done():
-		default:
-			return k.shared, nil
-		}
+		return k.shared, nil
 	}
 	p, err := k.start(ctx, k.Settings)
 	if err == nil {
@@ -150,7 +181,6 @@ func wrap[T any](p *sdk.Process[T], err error, as func(*sdk.Process[T]) plugin) 
 type plugin interface {
 	Describe(context.Context) (sdk.Description, error)
 	Check(context.Context) error
-	Ping(context.Context) error
 	Stop(context.Context) error
 	Kill()
 	Done() <-chan struct{}

@@ -17,25 +17,11 @@ const steady = "resampling again at the same step changes nothing"
 
 var resamplerSentences = []sentence{
 	law("the metric stays", func(r resampled) bool { return r.out.Metric == r.in.Metric }),
-	law("one finite value for each timestamp, in ascending order", func(r resampled) bool {
-		before := int64(math.MinInt64)
-		return r.all(func(p sdk.Point) bool {
-			ascends := p.Timestamp > before
-			before = p.Timestamp
-			return ascends && !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0)
-		})
-	}),
-	law("every timestamp is a multiple of step", func(r resampled) bool {
-		return r.all(func(p sdk.Point) bool { return p.Timestamp%int64(r.step/time.Second) == 0 })
-	}),
-	law("no interval that had no points", func(r resampled) bool {
-		had := maps.Collect(r.in.Intervals(r.step))
-		return r.all(func(p sdk.Point) bool { return had[p.Timestamp-p.Timestamp%int64(r.step/time.Second)] != nil })
-	}),
-	law("the same answer for the same input, also to several calls at once", func(r resampled) bool {
-		return slices.Equal(r.repeated.Points, r.out.Points)
-	}),
-	law(steady, func(r resampled) bool { return slices.Equal(r.again.Points, r.out.Points) }),
+	law("one finite value for each timestamp, in ascending order", resampled.ascends),
+	law("every timestamp is a multiple of step", resampled.isAligned),
+	law("no interval that had no points", resampled.inventsNothing),
+	law("the same answer for the same input, also to several calls at once", resampled.isRepeatable),
+	law(steady, func(r resampled) bool { return slices.Equal(r.again.Points, r.out.Points) || !r.sound() }),
 }
 
 // A resampler is a running resampler plugin, and what it has made of the generated
@@ -69,6 +55,32 @@ func (r resampled) all(ok func(sdk.Point) bool) bool {
 	return !slices.ContainsFunc(r.out.Points, func(p sdk.Point) bool { return !ok(p) })
 }
 
+func (r resampled) ascends() bool {
+	before := int64(math.MinInt64)
+	return r.all(func(p sdk.Point) bool {
+		ascends := p.Timestamp > before
+		before = p.Timestamp
+		return ascends && !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0)
+	})
+}
+
+func (r resampled) isAligned() bool {
+	return r.all(func(p sdk.Point) bool { return p.Timestamp%int64(r.step/time.Second) == 0 })
+}
+
+func (r resampled) inventsNothing() bool {
+	had := maps.Collect(r.in.Intervals(r.step))
+	return r.all(func(p sdk.Point) bool { return had[p.Timestamp-p.Timestamp%int64(r.step/time.Second)] != nil })
+}
+
+func (r resampled) isRepeatable() bool { return slices.Equal(r.repeated.Points, r.out.Points) }
+
+// sound reports whether the laws hold without which resampling again means
+// nothing.
+func (r resampled) sound() bool {
+	return r.ascends() && r.isAligned() && r.inventsNothing() && r.isRepeatable()
+}
+
 // law is a sentence about what becomes of whatever series.
 func law(name string, held func(resampled) bool) sentence {
 	return sentence{name, func(ctx context.Context, k *kit) error {
@@ -87,6 +99,8 @@ func law(name string, held func(resampled) bool) sentence {
 
 // resample has the plugin resample the generated series, once for all laws.
 func (k *kit) resample(ctx context.Context) ([]resampled, error) {
+	k.laws.Lock()
+	defer k.laws.Unlock()
 	if k.resampled != nil {
 		return k.resampled, nil
 	}

@@ -66,10 +66,10 @@ func (k *kit) await(ctx context.Context, b sdk.Batch) error {
 	if k.Stored == nil {
 		return fmt.Errorf("%w: nothing tells what the sink has stored", ErrNotJudged)
 	}
-	ctx, cancel := within(ctx)
+	ctx, cancel := context.WithTimeout(ctx, k.Wait)
 	defer cancel()
 	for {
-		stored, err := k.Stored()
+		stored, err := k.readBack()
 		if err != nil {
 			return fmt.Errorf("%w: reading back what is stored: %w", ErrNotJudged, err)
 		}
@@ -83,6 +83,13 @@ func (k *kit) await(ctx context.Context, b sdk.Batch) error {
 		case <-time.After(pollInterval):
 		}
 	}
+}
+
+// readBack asks for what is stored, one sentence at a time.
+func (k *kit) readBack() (sdk.Batch, error) {
+	k.reading.Lock()
+	defer k.reading.Unlock()
+	return k.Stored()
 }
 
 // lacks tells what of b is not stored.
@@ -179,10 +186,12 @@ func bad() sdk.Batch {
 }
 
 func survivesBadDatapoints(ctx context.Context, k *kit) error {
-	s, err := k.sink(ctx)
+	p, err := k.start(ctx, k.Settings)
 	if err != nil {
 		return err
 	}
+	defer p.leave()
+	s := p.(sink)
 	for _, d := range bad() {
 		if err := s.write(ctx, sdk.Batch{d}); err != nil && !errors.Is(err, sdk.ErrInvalid) {
 			return brokenf("of metric %.40q, value %v at %d, which will never be good, it says: %v", d.Metric, d.Value, d.Timestamp, err)
