@@ -41,6 +41,16 @@ func (in input) decode(ctx context.Context, r sdk.Request) (sdk.Submission, erro
 
 // inputAndCases returns the plugin and what it is to be asked.
 func (k *kit) inputAndCases(ctx context.Context) (input, []request, error) {
+	return k.askable(ctx, k.one)
+}
+
+// ownInputAndCases is inputAndCases with a process for one sentence alone, which
+// ends it.
+func (k *kit) ownInputAndCases(ctx context.Context) (input, []request, error) {
+	return k.askable(ctx, func(ctx context.Context) (plugin, error) { return k.start(ctx, k.Settings) })
+}
+
+func (k *kit) askable(ctx context.Context, start func(context.Context) (plugin, error)) (input, []request, error) {
 	if k.Cases == "" {
 		return input{}, nil, fmt.Errorf("%w: there is no folder of cases", ErrNotJudged)
 	}
@@ -48,7 +58,7 @@ func (k *kit) inputAndCases(ctx context.Context) (input, []request, error) {
 	if err != nil {
 		return input{}, nil, fmt.Errorf("%w: %w", ErrNotJudged, err)
 	}
-	p, err := k.one(ctx)
+	p, err := start(ctx)
 	if err != nil {
 		return input{}, nil, err
 	}
@@ -70,10 +80,11 @@ func decodesItsCases(ctx context.Context, k *kit) error {
 }
 
 func decodesAlike(ctx context.Context, k *kit) error {
-	in, cases, err := k.inputAndCases(ctx)
+	in, cases, err := k.ownInputAndCases(ctx)
 	if err != nil {
 		return err
 	}
+	defer in.leave()
 	const calls = 8
 	for _, c := range cases {
 		if c.timed {
@@ -96,17 +107,12 @@ func decodesAlike(ctx context.Context, k *kit) error {
 
 // survivesGarbage sends bytes of all kinds, and cases that are cut off or changed.
 func survivesGarbage(ctx context.Context, k *kit) error {
-	_, cases, err := k.inputAndCases(ctx)
+	in, cases, err := k.ownInputAndCases(ctx)
 	if err != nil {
 		return err
 	}
-	p, err := k.start(ctx, k.Settings)
-	if err != nil {
-		return err
-	}
-	defer p.leave()
-	in, r := p.(input), rand.New(rand.NewPCG(1, 2))
-	for _, g := range garbage(r, cases) {
+	defer in.leave()
+	for _, g := range garbage(rand.New(rand.NewPCG(1, 2)), cases) {
 		if _, err := in.decode(ctx, g); err != nil && !errors.Is(err, sdk.ErrInvalid) {
 			return brokenf("a request that it cannot read, query %.60q, body %.60q of %d bytes, it must refuse as invalid; it says: %v", g.Query, g.Body, len(g.Body), err)
 		}
