@@ -52,7 +52,7 @@ func (k *kit) ownInputAndCases(ctx context.Context) (input, []request, error) {
 
 func (k *kit) askable(ctx context.Context, start func(context.Context) (plugin, error)) (input, []request, error) {
 	if k.Cases == "" {
-		return input{}, nil, fmt.Errorf("%w: there is no folder of cases", ErrNotJudged)
+		return input{}, nil, fmt.Errorf("%w: there is no folder of cases: give --cases", ErrNotJudged)
 	}
 	cases, err := readCases(k.Cases)
 	if err != nil {

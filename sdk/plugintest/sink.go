@@ -64,7 +64,7 @@ const pollInterval = 20 * time.Millisecond
 // await returns when all of b is stored, or tells what is not.
 func (k *kit) await(ctx context.Context, b sdk.Batch) error {
 	if k.Stored == nil {
-		return fmt.Errorf("%w: nothing tells what the sink has stored", ErrNotJudged)
+		return fmt.Errorf("%w: nothing tells what the sink has stored: give --stored", ErrNotJudged)
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.Wait)
 	defer cancel()
