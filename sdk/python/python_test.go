@@ -409,6 +409,21 @@ func TestWhatAProgramPrintsIsLogged(t *testing.T) {
 		t.Errorf("logged %v", got)
 	}
 	log.await(t, "before anything else", 1)
+	if got := log.order("logged quietly"); got != nil {
+		t.Errorf("logged below the level: %q", got)
+	}
+}
+
+func TestAProgramSetsItsLevel(t *testing.T) {
+	t.Parallel()
+	s, log := spec(t, echo, nil)
+	p := start(t, sdk.StartInput, s)
+	if _, err := p.Plugin.Decode(t.Context(), sdk.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := log.await(t, "asked", 1)[0]; got.level != slog.LevelDebug {
+		t.Errorf("logged %v", got)
+	}
 }
 
 // Every one of the eight calls waits for the others.
@@ -626,7 +641,7 @@ func TestStopTellsWhatCloseRaised(t *testing.T) {
 	}
 }
 
-func TestStopLeavesNoSocketAndTakesNoSecond(t *testing.T) {
+func TestStopWaitsForCloseAndLeavesNoSocket(t *testing.T) {
 	t.Parallel()
 	s, _ := spec(t, actor, map[string]any{"act": "close slowly", "wait": "300ms"})
 	p := start(t, sdk.StartSink, s)
@@ -637,8 +652,8 @@ func TestStopLeavesNoSocketAndTakesNoSecond(t *testing.T) {
 	if err := p.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took < 300*time.Millisecond || took > 1100*time.Millisecond { // when it would be killed
-		t.Errorf("it took %v to stop, 300 ms of them to close", took)
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("it took %v to stop, which is less than to close", took)
 	}
 	if entries, err := os.ReadDir(s.SocketDir); len(entries) != 0 || err != nil {
 		t.Errorf("in the folder, which is still the host's: %v, %v", entries, err)

@@ -274,9 +274,9 @@ func TestMessagesThatNoHostSends(t *testing.T) {
 }
 
 // await returns the process's state once it has ended.
-func await(t *testing.T, cmd *exec.Cmd, limit time.Duration) *os.ProcessState {
+func await(t *testing.T, cmd *exec.Cmd) *os.ProcessState {
 	t.Helper()
-	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(deadline, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	_ = cmd.Wait()
 	return cmd.ProcessState
@@ -294,7 +294,7 @@ func TestATerminalsInterruptIsForTheHost(t *testing.T) {
 	if err := r.conn.Invoke(t.Context(), "/plugin.GRPCController/Shutdown", &wire.Nothing{}, &wire.Nothing{}); err != nil {
 		t.Error(err)
 	}
-	if state := await(t, r.cmd, 2*time.Second); !state.Success() {
+	if state := await(t, r.cmd); !state.Success() {
 		t.Errorf("it left with %v", state)
 	}
 }
@@ -341,21 +341,21 @@ func (h host) kill() {
 	_ = h.cmd.Wait()
 }
 
-// awaitEnd returns when a process has ended.
-func awaitEnd(t *testing.T, pid int, limit time.Duration) {
+// awaitEnd returns when a process has ended, whose end nobody else is told of.
+func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return // it has
 	}
 	defer unix.Close(fd)
-	for end := time.Now().Add(limit); ; {
+	for end := time.Now().Add(deadline); ; {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(0, time.Until(end))/time.Millisecond))
 		if err == unix.EINTR {
 			continue
 		}
 		if n == 0 || err != nil {
-			t.Errorf("process %d has not ended after %v: %v", pid, limit, err)
+			t.Errorf("process %d has not ended after %v: %v", pid, deadline, err)
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
 		return
@@ -369,7 +369,7 @@ func TestAPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 			closed := filepath.Join(t.TempDir(), "closed")
 			h := startHost(t, program, "note", closed)
 			h.kill()
-			awaitEnd(t, h.pid, 3*time.Second)
+			awaitEnd(t, h.pid)
 			if text, err := os.ReadFile(closed); string(text) != "closed\n" {
 				t.Errorf("close noted %q, want one line: %v", text, err)
 			}
@@ -398,7 +398,7 @@ func TestAPluginLeavesItsHostsDeathFromWithinACall(t *testing.T) {
 				}
 			}
 			h.kill()
-			awaitEnd(t, h.pid, 4*time.Second)
+			awaitEnd(t, h.pid)
 		})
 	}
 	hosts.Wait()
@@ -425,7 +425,7 @@ func TestAPluginLeavesWhenNobodyReadsWhatItPrints(t *testing.T) {
 		t.Error(err)
 	}
 	_ = read.Close()
-	if state := await(t, cmd, 2*time.Second); !state.Success() {
+	if state := await(t, cmd); !state.Success() {
 		t.Errorf("it left with %v", state)
 	}
 }
@@ -467,7 +467,7 @@ func TestAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, lines)
-	if state := await(t, cmd, 2*time.Second); !state.Success() {
+	if state := await(t, cmd); !state.Success() {
 		t.Errorf("it left with %v", state)
 	}
 }
