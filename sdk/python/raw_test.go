@@ -341,7 +341,7 @@ func (h host) kill() {
 	_ = h.cmd.Wait()
 }
 
-// awaitEnd returns when a process has ended, whose end nobody else is told of.
+// awaitEnd returns when a process that is no child has ended.
 func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
