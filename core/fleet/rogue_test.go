@@ -131,7 +131,7 @@ func rogues(t *testing.T, program, ends string) {
 	})
 	calls.Wait()
 	before := others.calls.Load()
-	await(t, "the healthy sink goes on", func() bool { return t.Failed() || others.calls.Load() >= before+1000 })
+	await(t, "the healthy sink goes on", func() bool { return t.Failed() || others.calls.Load() >= before+300 })
 	others.stop()
 	if more := memory() - used; more > rogueMemory {
 		t.Errorf("the host needs %d MiB more", more>>20)
