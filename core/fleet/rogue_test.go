@@ -23,7 +23,7 @@ const (
 
 	// rogueGrace is how much later than its deadline a call may end: a process
 	// that may have died is looked after.
-	rogueGrace = deathNotice + time.Second
+	rogueGrace = 2 * time.Second
 
 	// usualTime is far more than a call of a healthy sink takes on a machine with
 	// other things to do.
