@@ -80,11 +80,7 @@ func randomJob(random *rand.Rand, i int) parityJob {
 		// where two intervals share a place, update_many leaves to chance which stays.
 		step, count = step*factor, count/factor+4+100/(step*factor)+random.Int64N(30)
 	}
-	known := schema.Min
-	if j.byCarbon {
-		known = schema.AbsoluteMin
-	}
-	j.kind = 1 + schema.Aggregation(random.IntN(int(known)))
+	j.kind = 1 + schema.Aggregation(random.IntN(int(schema.AbsoluteMin)))
 	if random.IntN(2) == 0 {
 		j.kind = schema.Average
 	}
@@ -140,11 +136,7 @@ func (j parityJob) write(t *testing.T, root string, clock *int64) {
 	}
 	s := newSink(t, root, "7s:700s")
 	if !j.byCarbon {
-		aggregation, err := parseAggregation(j.Aggregation)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.archives, s.aggregation, s.xFilesFactor = j.retentions, aggregation, float32(j.XFF)
+		s.rules.otherwise = schema.Schema{Retentions: j.retentions, Aggregation: j.kind, XFilesFactor: j.XFF}
 	}
 	for _, b := range j.Batches {
 		*clock = b.Now
@@ -222,12 +214,12 @@ func TestClockMovesOn(t *testing.T) {
 // A point for more intervals in a row than the archive has, because some are
 // ahead, stays inside its archive.
 func TestLongRunStaysInItsArchive(t *testing.T) {
-	for _, xFilesFactor := range []float32{0.5, 0.1} { // go-whisper writes the one file, and this package the other
+	for _, xFilesFactor := range []float64{0.5, 0.1} { // go-whisper writes the one file, and this package the other
 		root := t.TempDir()
 		clock := int64(1_600_000_000)
 		setClock(t, func() int64 { return clock })
 		s := newSink(t, root, "60s:10m,5m:1h")
-		s.xFilesFactor = xFilesFactor
+		s.rules.otherwise.XFilesFactor = xFilesFactor
 		var looks []look
 		for i := range int64(10) { // so that each place in the ring is its beginning once
 			metric := fmt.Sprintf("m%d", i)
