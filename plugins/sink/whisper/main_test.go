@@ -34,6 +34,12 @@ func start(t *testing.T, path string, more ...string) *sdk.Process[sdk.Sink] {
 	for i := 0; i < len(more); i += 2 {
 		config[more[i]] = more[i+1]
 	}
+	return startWith(t, config)
+}
+
+// startWith runs the plugin in a process of its own.
+func startWith(t *testing.T, config map[string]any) *sdk.Process[sdk.Sink] {
+	t.Helper()
 	p, err := sdk.StartSink(t.Context(), sdk.Spec{Name: "whisper", Path: os.Args[0], Config: config})
 	if err != nil {
 		t.Fatal(err)
@@ -426,15 +432,22 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-func TestFullDisk(t *testing.T) {
+// smallDisk returns a folder that is a disk of its own.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
 	root := t.TempDir()
-	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=64k"); err != nil {
+	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size="+size); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
 		t.Skipf("mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(root, 0) })
+	return root
+}
+
+func TestFullDisk(t *testing.T) {
+	root := smallDisk(t, "64k")
 	p := start(t, root, "retentions", "60s:1d")
 	now := time.Now().Unix()
 	var batch sdk.Batch

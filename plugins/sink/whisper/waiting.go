@@ -41,9 +41,8 @@ type waiting struct {
 
 // An entry is what waits for one file.
 type entry struct {
-	filing       // its points in the order in which they came
-	turn   int   // less than that of an entry that came later
-	newest int64 // the greatest timestamp
+	filing     // its points in the order in which they came
+	turn   int // less than that of an entry that came later
 }
 
 // empty reports whether nothing waits.
@@ -83,7 +82,7 @@ func (w *waiting) add(filings []filing) error {
 	var lines []byte
 	var fresh []filing
 	for _, f := range filings {
-		if f.points = w.unknown(f); len(f.points) > 0 {
+		if f.points = latest(f.points); !w.all[f.path].has(f.points) {
 			fresh = append(fresh, f)
 			lines = f.appendTo(lines)
 		}
@@ -92,8 +91,8 @@ func (w *waiting) add(filings []filing) error {
 		return nil
 	}
 	if w.bytes >= w.most {
-		average := w.bytes / int64(len(w.all))
-		return fullError{w.bytes, int((w.bytes-w.most)/average) + 1}
+		share := float64(w.bytes-w.most+1) / float64(w.bytes) // that has to go
+		return fullError{w.bytes, int(math.Ceil(share * float64(len(w.all))))}
 	}
 	if err := w.tidy(); err != nil {
 		return err
@@ -107,35 +106,30 @@ func (w *waiting) add(filings []filing) error {
 	return nil
 }
 
-// unknown returns the points of f from the first on that does not wait already.
-// Of several with the same timestamp only the last counts.
-func (w *waiting) unknown(f filing) []sdk.Point {
-	var last []sdk.Point
-	for i, p := range f.points {
-		if i+1 == len(f.points) || f.points[i+1].Timestamp != p.Timestamp {
-			last = append(last, p)
+// latest returns points without those that another of the same timestamp follows.
+func latest(points []sdk.Point) []sdk.Point {
+	var all []sdk.Point
+	for i, p := range points {
+		if i+1 == len(points) || points[i+1].Timestamp != p.Timestamp {
+			all = append(all, p)
 		}
 	}
-	e := w.all[f.path]
-	for i, p := range last {
-		if e == nil || !e.has(p) {
-			return last[i:]
-		}
-	}
-	return nil
+	return all
 }
 
-// has reports whether p is the last that came for its timestamp.
-func (e *entry) has(p sdk.Point) bool {
-	if p.Timestamp > e.newest {
+// has reports whether points, a series, have come already, and only newer ones
+// since.
+func (e *entry) has(points []sdk.Point) bool {
+	if e == nil {
 		return false
 	}
-	for _, q := range slices.Backward(e.points) {
-		if q.Timestamp == p.Timestamp {
-			return math.Float64bits(q.Value) == math.Float64bits(p.Value)
-		}
+	end := len(e.points)
+	for end > 0 && e.points[end-1].Timestamp > points[len(points)-1].Timestamp {
+		end--
 	}
-	return false
+	return end >= len(points) && slices.EqualFunc(e.points[end-len(points):end], points, func(p, q sdk.Point) bool {
+		return p.Timestamp == q.Timestamp && math.Float64bits(p.Value) == math.Float64bits(q.Value)
+	})
 }
 
 func (w *waiting) insert(f filing) {
@@ -147,12 +141,9 @@ func (w *waiting) insert(f filing) {
 			w.all = make(map[string]*entry)
 		}
 		w.turns++
-		e = &entry{filing: filing{f.path, f.metric, nil}, turn: w.turns, newest: math.MinInt64}
+		e = &entry{filing: filing{f.path, f.metric, nil}, turn: w.turns}
 		w.all[f.path] = e
 		w.enqueue(f.path)
-	}
-	for _, p := range f.points {
-		e.newest = max(e.newest, p.Timestamp)
 	}
 	e.points = append(e.points, f.points...)
 	w.bytes += e.size(len(f.points))
