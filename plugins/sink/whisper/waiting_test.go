@@ -435,6 +435,7 @@ func TestOneProcessKeepsTheLog(t *testing.T) {
 	root := t.TempDir()
 	now := time.Now().Unix()
 	first := startWith(t, map[string]any{"path": root, "creates_per_minute": 1})
+	must(t, first.Plugin, many("a", 1, now))
 	must(t, first.Plugin, many("a", 3, now))
 	second := start(t, root)
 	must(t, second.Plugin, many("a", 1, now))
