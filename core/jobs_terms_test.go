@@ -138,7 +138,7 @@ func TestSchemasAreAsConfigured(t *testing.T) {
 	rules, sums := ruleFiles(t)
 	whisper := map[string]config.Sink{
 		"carbon": {Plugin: "fluxgate-sink-pickle"}, "files": {Plugin: "/opt/fluxgate-sink-whisper", Config: config.Settings{"path": "x"}},
-		"sums": {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "retentions": "1s:1h", "aggregation": "sum", "xfilesfactor": 0}},
+		"sums":  {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "retentions": "1s:1h", "aggregation": "sum", "xfilesfactor": 0}},
 		"ruled": {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "schemas": rules, "aggregations": sums, "retentions": "1s:1h", "creates_per_minute": 50}},
 	}
 	given := func(s config.Schema) config.Schema {
