@@ -500,3 +500,25 @@ func makeFile(kind schema.Aggregation, xFilesFactor float32, retentions []schema
 	}
 	return append(b, make([]byte, offset-len(b))...)
 }
+
+// The table of settings in the README is what the plugin says of itself.
+func TestReadmeTellsTheSettings(t *testing.T) {
+	d, err := sdk.Describe(t.Context(), sdk.Spec{Name: "whisper", Path: os.Args[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "<!-- settings -->\n")
+	table, _, _ := strings.Cut(rest, "<!-- /settings -->")
+	if table != d.Markdown() {
+		t.Errorf("the table between the marks in README.md is not\n%s", d.Markdown())
+	}
+	for _, s := range d.Settings {
+		if s.Help == "" {
+			t.Errorf("setting %s has no help", s.Name)
+		}
+	}
+}
