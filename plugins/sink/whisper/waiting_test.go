@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -121,15 +122,52 @@ func TestCreationsAreLimited(t *testing.T) {
 		t.Errorf("%d files were made at once, want 2 to %d", made, limit)
 	}
 	must(t, s, many("b", 1, now))
-	if exists(s.path, "b0") {
-		t.Error("a new metric has overtaken those that wait")
-	}
 	awaitFiles(t, s.path)
 	if took := time.Since(began); took < 6*interval {
 		t.Errorf("7 more files were made within %v, which is less than one each %v", took, interval)
 	}
 	if !exists(s.path, "b0") || !exists(s.path, "a7") {
 		t.Error("a file is missing")
+	}
+}
+
+// A new metric does not overtake those that wait, even where a file might be made.
+func TestNoMetricOvertakes(t *testing.T) {
+	s := limitedSink(t, t.TempDir(), 10, time.Hour)
+	s.drain.cancel = func() {} // as if it had begun, and were slow
+	if opened, err := s.waiting.open(s.path, true); err != nil || !opened {
+		t.Fatal(opened, err)
+	}
+	now := time.Now().Unix()
+	if err := s.keep([]filing{{"first.wsp", "first", []sdk.Point{{Timestamp: now, Value: 1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	must(t, s, many("next", 1, now))
+	if exists(s.path, "next0") {
+		t.Fatal("the next metric has its file before the first")
+	}
+	for _, want := range []string{"first", "next0"} {
+		if f, ok := s.waiting.next(t.Context()); !ok || f.metric != want {
+			t.Errorf("the turn is that of %q, want %q", f.metric, want)
+		}
+	}
+}
+
+// Close ends what goes on in the background.
+func TestCloseLeavesNothingRunning(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s := limitedSink(t, t.TempDir(), 1, time.Hour)
+	must(t, s, many("a", 20, time.Now().Unix()))
+	if runtime.NumGoroutine() <= before {
+		t.Fatal("nothing goes on: this test proves nothing")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, were %d", runtime.NumGoroutine(), before)
+		}
 	}
 }
 
@@ -256,6 +294,11 @@ func TestRetriesConverge(t *testing.T) {
 		}
 	}
 	awaitFiles(t, s.path)
+	s.waiting.mu.RLock()
+	defer s.waiting.mu.RUnlock()
+	if s.waiting.bytes != 0 {
+		t.Errorf("nothing waits, and %d bytes are counted", s.waiting.bytes)
+	}
 	if files, _ := filepath.Glob(filepath.Join(s.path, "*.wsp")); len(files) != len(whole) || tries <= 10 {
 		t.Errorf("%d files of %d after %d writes, want all of them, and retries", len(files), len(whole), tries)
 	}
