@@ -71,7 +71,7 @@ func many(prefix string, n int, at int64) (b sdk.Batch) {
 // While metrics wait for their files, those that have one are written at once,
 // and in the end every metric has what came.
 func TestExistingMetricsDoNotWait(t *testing.T) {
-	s := limitedSink(t, t.TempDir(), 3, 20*time.Millisecond)
+	s := limitedSink(t, t.TempDir(), 3, time.Hour)
 	now := time.Now().Unix()
 	at := now - now%60 - 600
 	must(t, s, many("old", 3, at))
@@ -84,10 +84,14 @@ func TestExistingMetricsDoNotWait(t *testing.T) {
 		if len(got[0]) != int(i)+1 || got[1][at+i*60] != 2 {
 			t.Errorf("after batch %d the old metrics have %v", i, got)
 		}
-		if i == 0 && s.waiting.empty() {
-			t.Fatal("nothing waits: this test proves nothing")
+		if files, _ := filepath.Glob(filepath.Join(s.path, "*.wsp")); len(files) != 3 {
+			t.Fatalf("%d files are there, want the 3 old ones: the new wait an hour for the next", len(files))
 		}
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	must(t, newSink(t, s.path, defaults().Retentions), many("old", 1, at))
 	awaitFiles(t, s.path)
 	var looks []look
 	for i := range metrics {
