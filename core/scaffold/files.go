@@ -1,0 +1,68 @@
+package scaffold
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"fluxgate/sdk"
+)
+
+func (p Plan) goFiles() []file {
+	files := []file{
+		{name: "main.go", template: "go/" + p.Kind + ".go.tmpl"},
+		{name: "main_test.go", template: "go/" + p.Kind + "_test.go.tmpl"},
+		{name: "go.mod", template: "go/go.mod.tmpl"},
+		{name: "go.sum", source: "go.sum"},
+		{name: "Makefile", template: "go/Makefile.tmpl"},
+		{name: ".gitignore", template: "go/gitignore.tmpl"},
+		{name: "README.md", template: "go/" + p.Kind + ".md.tmpl"},
+	}
+	if p.Kind == "input" {
+		files = append(files, cases("go")...)
+	}
+	return files
+}
+
+func (p Plan) pythonFiles() []file {
+	return nil
+}
+
+// cases returns what the kit sends to an input, and what is to become of it.
+func cases(lang string) (files []file) {
+	return nil
+}
+
+// Requirements returns the lines of go.mod that require what the sdk is built
+// from, so that no go mod tidy is needed.
+func (p Plan) Requirements() (string, error) {
+	text, err := p.sdkModule()
+	if err != nil {
+		return "", err
+	}
+	var lines strings.Builder
+	for _, module := range regexp.MustCompile(`(?m)^\t(\S+ v\S+)`).FindAllStringSubmatch(text, -1) {
+		fmt.Fprintf(&lines, "\t%s // indirect\n", module[1])
+	}
+	return lines.String(), nil
+}
+
+// GoVersion returns the version of Go that the sdk needs.
+func (p Plan) GoVersion() (string, error) {
+	text, err := p.sdkModule()
+	if err != nil {
+		return "", err
+	}
+	version := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(text)
+	if version == nil {
+		return "", sdk.Invalidf("%s/go.mod has no line about the version of Go: write it again with make build", p.SDK)
+	}
+	return version[1], nil
+}
+
+func (p Plan) sdkModule() (string, error) {
+	text, err := os.ReadFile(filepath.Join(p.SDK, "go.mod"))
+	return string(text), err
+}
