@@ -11,8 +11,26 @@ import (
 	"fluxgate/sdk/internal/wire"
 )
 
-// protocol is the version of the protocol in fluxgate.proto.
-const protocol = 1
+// The versions of the protocol in fluxgate.proto that both ends speak: the
+// newest, and the one before it. A host and a plugin use the newest that both
+// know.
+const (
+	protocol           = 2
+	oldestProtocol     = 1
+	describingProtocol = 2 // the first with Describe
+)
+
+// versions has b served, or called, in every version.
+func versions(b bridge) map[int]plugin.PluginSet {
+	all := make(map[int]plugin.PluginSet)
+	for v := oldestProtocol; v <= protocol; v++ {
+		all[v] = plugin.PluginSet{bridgeName: b}
+	}
+	return all
+}
+
+// bridgeName is what each end calls the bridge. The other does not see it.
+const bridgeName = "plugin"
 
 // The environment that a host gives its plugins besides go-plugin's own. The
 // names are not under FLUXGATE_, where the host reads its settings.

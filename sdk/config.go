@@ -3,9 +3,7 @@ package sdk
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,11 +18,12 @@ type NoConfig struct{}
 // Configure lays settings over into, a pointer to a struct that holds the
 // defaults. Fields are matched by their koanf tag; durations are written as
 // "5s", and a single value serves for a list of one. A setting that into does
-// not know is an error that names the nearest one it does, and so is whatever
-// its Validate method, if any, reports. Every error wraps [ErrInvalid].
+// not know is an error that names the nearest one it does and, if it has a help
+// tag, tells what that is. So is a value of another type, and whatever the
+// Validate method of into, if any, reports. Every error wraps [ErrInvalid].
 func Configure(settings map[string]any, into any) error {
-	if unknown := unknownSettings("", settings, reflect.TypeOf(into).Elem()); unknown != nil {
-		return Invalidf("%w", errors.Join(unknown...))
+	if err := checkSettings(settings, settingsOf(into)); err != nil {
+		return Invalidf("%w", err)
 	}
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result:           into,
@@ -62,79 +61,20 @@ func duration(_, to reflect.Type, value any) (any, error) {
 }
 
 func configureJSON(raw []byte, into any) error {
-	var settings map[string]any
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if err := d.Decode(&settings); err != nil {
-		return Invalidf("settings are not a JSON object: %w", err)
+	settings, err := decodeSettings(raw)
+	if err != nil {
+		return err
 	}
 	return Configure(settings, into)
 }
 
-// unknownSettings returns an error for each key of value, a tree of maps and
-// lists, that type t has no field for.
-func unknownSettings(path string, value any, t reflect.Type) (unknown []error) {
-	t = pointed(t)
-	switch v := value.(type) {
-	case map[string]any:
-		if t.Kind() == reflect.Slice { // of which v is the only one
-			t = pointed(t.Elem())
-		}
-		fields := settingFields(t)
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			inner, ok := fields[name]
-			if !ok && t.Kind() == reflect.Map {
-				inner, ok = t.Elem(), true
-			}
-			if !ok && t.Kind() != reflect.Struct {
-				return nil // a wrong type, which decoding will name
-			}
-			if !ok {
-				unknown = append(unknown, fmt.Errorf("unknown setting %q%s", path+name, hint(path, name, fields)))
-				continue
-			}
-			unknown = append(unknown, unknownSettings(path+name+".", v[name], inner)...)
-		}
-	case []any:
-		if t.Kind() == reflect.Slice {
-			for i, item := range v {
-				at := fmt.Sprintf("%s[%d].", strings.TrimSuffix(path, "."), i)
-				unknown = append(unknown, unknownSettings(at, item, t.Elem())...)
-			}
-		}
+func decodeSettings(raw []byte) (settings map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&settings); err != nil {
+		return nil, Invalidf("settings are not a JSON object: %w", err)
 	}
-	return unknown
-}
-
-// pointed returns what t points to, or t if it is no pointer.
-func pointed(t reflect.Type) reflect.Type {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t
-}
-
-// settingFields returns the type of each setting that struct type t holds.
-func settingFields(t reflect.Type) map[string]reflect.Type {
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	fields := make(map[string]reflect.Type, t.NumField())
-	for i := range t.NumField() {
-		if tag := t.Field(i).Tag.Get("koanf"); tag != "" && tag != "-" {
-			fields[tag] = t.Field(i).Type
-		}
-	}
-	return fields
-}
-
-// hint names the setting that was probably meant.
-func hint(path, name string, fields map[string]reflect.Type) string {
-	if len(fields) == 0 {
-		return ": there are no settings here"
-	}
-	known := slices.Sorted(maps.Keys(fields))
-	return fmt.Sprintf(": did you mean %q?", path+Nearest(name, known))
+	return settings, nil
 }
 
 // Nearest returns the one of known, which is not empty, that a mistyped name was

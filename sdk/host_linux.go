@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"context"
 	"os"
 	"syscall"
 	"time"
@@ -27,6 +28,22 @@ func hostGone() {
 			return
 		}
 		fds[unread].Fd = -1 // the plugin has closed it
+	}
+}
+
+// attachedInterval is how often an attached process is looked for.
+const attachedInterval = 500 * time.Millisecond
+
+// awaitEndOf returns when a process that is no child has ended, or ctx has.
+func awaitEndOf(ctx context.Context, pid int) {
+	tick := time.NewTicker(attachedInterval)
+	defer tick.Stop()
+	for syscall.Kill(pid, 0) != syscall.ESRCH {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

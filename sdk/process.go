@@ -20,30 +20,35 @@ import (
 
 // A Process is a running plugin.
 type Process[T any] struct {
-	Plugin T
-	cmd    *exec.Cmd
-	end    context.CancelFunc // kills the process and what it has started
-	done   chan struct{}      // closed when the process has ended
-	client *plugin.Client
-	remote wire.PluginClient
-	health grpc_health_v1.HealthClient
+	Plugin   T
+	cmd      *exec.Cmd // nil: attached
+	pid      int
+	protocol int
+	end      context.CancelFunc // kills the process and what it has started, or lets go of an attached one
+	done     chan struct{}      // closed when the process has ended, or was let go of
+	client   *plugin.Client
+	conn     *grpc.ClientConn
+	remote   wire.PluginClient
+	health   grpc_health_v1.HealthClient
 }
 
-func (p *Process[T]) dispense(kind string) (*grpc.ClientConn, error) {
+func (p *Process[T]) dispense() error {
 	client, err := p.client.Client()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	raw, err := client.Dispense(kind)
+	raw, err := client.Dispense(bridgeName)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return raw.(*grpc.ClientConn), nil
+	p.conn = raw.(*grpc.ClientConn)
+	p.remote, p.health = wire.NewPluginClient(p.conn), grpc_health_v1.NewHealthClient(p.conn)
+	return nil
 }
 
-func (p *Process[T]) dial(c *grpc.ClientConn, dial func(grpc.ClientConnInterface) T) {
-	p.Plugin, p.remote, p.health = dial(c), wire.NewPluginClient(c), grpc_health_v1.NewHealthClient(c)
-}
+// Protocol returns the version of the protocol that host and plugin use, the
+// newest that both know.
+func (p *Process[T]) Protocol() int { return p.protocol }
 
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {
@@ -65,14 +70,20 @@ func (p *Process[T]) Ping(ctx context.Context) error {
 }
 
 // Pid returns the process id.
-func (p *Process[T]) Pid() int { return p.cmd.Process.Pid }
+func (p *Process[T]) Pid() int {
+	if p.cmd != nil {
+		return p.cmd.Process.Pid
+	}
+	return p.pid
+}
 
-// Done is closed when the process has ended.
+// Done is closed when the process has ended, or an attached one was let go of.
 func (p *Process[T]) Done() <-chan struct{} { return p.done }
 
 // Stop lets the plugin finish the calls under way and close, for as long as ctx
 // lasts, and ends its process. What does not leave within a second more is
-// killed. The error is the plugin's own about closing.
+// killed. An attached process lives on, and waits for the next host. The error
+// is the plugin's own about closing.
 func (p *Process[T]) Stop(ctx context.Context) error {
 	_, err := p.remote.Drain(ctx, &wire.Nothing{})
 	p.leave()
@@ -80,7 +91,8 @@ func (p *Process[T]) Stop(ctx context.Context) error {
 }
 
 // Kill ends the process at once, whatever state it is in, and what it has
-// started. Stop is to be called nevertheless: it frees what the host holds.
+// started, unless it was attached. Stop is to be called nevertheless: it frees
+// what the host holds.
 func (p *Process[T]) Kill() { p.end() }
 
 // pipeTimeout is how long the pipes of a process are waited for after its end.
@@ -90,6 +102,10 @@ const pipeTimeout = 100 * time.Millisecond
 // go-plugin's own Kill waits for a stopped process without end, and for one
 // whose pipes a child holds; a SIGKILL from outside frees it.
 func (p *Process[T]) leave() {
+	if p.cmd == nil {
+		p.detach()
+		return
+	}
 	gone := make(chan struct{})
 	go func() {
 		p.client.Kill()

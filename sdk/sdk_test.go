@@ -52,6 +52,10 @@ func trap(act string) {
 		serveActor()
 	case "input":
 		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return echo{}, nil })
+	case "demanding":
+		sdk.ServeSink(demands{Depth: 3, Names: []string{"a"}, Waits: []time.Duration{time.Second}}, func(context.Context, demands) (sdk.Sink, error) {
+			return actor{}, nil
+		})
 	case "resampler":
 		sdk.ServeResampler(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Resampler, error) { return last{}, nil })
 	case "speaks-early-on-stderr":
@@ -120,10 +124,10 @@ func runHost() {
 }
 
 type settings struct {
-	Act  string        `koanf:"act"`
-	Text string        `koanf:"text"`
-	Path string        `koanf:"path"`
-	Wait time.Duration `koanf:"wait"`
+	Act  string        `koanf:"act" help:"what the sink does"`
+	Text string        `koanf:"text" help:"what it says | or writes"`
+	Path string        `koanf:"path" help:"where it leaves a mark"`
+	Wait time.Duration `koanf:"wait" help:"how long it takes"`
 }
 
 func (s settings) Validate() error {
@@ -131,6 +135,19 @@ func (s settings) Validate() error {
 		return fmt.Errorf("wait %v: must not be negative", s.Wait)
 	}
 	return nil
+}
+
+type demands struct {
+	Path  string          `koanf:"path" required:"true" help:"where it is"`
+	Depth int             `koanf:"depth" unit:"bytes" help:"how deep"`
+	Names []string        `koanf:"names" help:"how it is called"`
+	Waits []time.Duration `koanf:"waits"`
+	TLS   struct {
+		CA string `koanf:"ca" required:"true"`
+	} `koanf:"tls"`
+	Rules  []rule         `koanf:"rules"`
+	Labels map[string]any `koanf:"labels"`
+	NoName string
 }
 
 // An actor is a sink that does as its settings say.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -30,6 +29,15 @@ import (
 //
 // What the program logs with slog, and what it prints, appears in the host's
 // log. A panic in the plugin's method becomes an error of that call.
+//
+// The fields of C are the plugin's settings: each has its name in the tag koanf,
+// what it is in the tag help, the unit of a number in the tag unit, and
+// required:"true" where there is no default. Fluxgate refuses others, tells the
+// operator of these, and calls the Validate method of C, if it has one, whose
+// error refuses the settings.
+//
+// Started by hand with --attach the program waits, such as under a debugger, and
+// prints how to start a Fluxgate that uses it.
 func ServeSink[C any](defaults C, open func(context.Context, C) (Sink, error)) {
 	serve(kindSink, defaults, open, registerSink)
 }
@@ -45,11 +53,29 @@ func ServeResampler[C any](defaults C, open func(context.Context, C) (Resampler,
 }
 
 func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, error), register func(*grpc.Server, *guest[T])) {
+	g := &guest[T]{}
+	o := &opener[C, T]{kind: kind, defaults: defaults, open: open, guest: g}
+	services := func(s *grpc.Server) {
+		wire.RegisterPluginServer(s, o)
+		register(s, g)
+	}
+	if len(os.Args) == 2 && os.Args[1] == attachFlag {
+		g.reopens = true
+		serveAttached(services)
+		leave(g)
+		return
+	}
 	if os.Getenv(cookieName) != cookieValue {
-		fmt.Fprintf(os.Stderr, "%s is a plugin of Fluxgate, of kind %s: fluxgate starts it when its configuration names it\n",
-			filepath.Base(os.Args[0]), kind)
+		fmt.Fprintf(os.Stderr, "%[1]s is a plugin of Fluxgate, of kind %[2]s: fluxgate starts it when its configuration names it.\n"+
+			"Test it with: fluxgate plugin test %[1]s. Debug it with: %[1]s %[3]s\n", os.Args[0], kind, attachFlag)
 		os.Exit(1)
 	}
+	serveHost(services, g)
+}
+
+// serveHost serves the host that has started this process, until it is done with
+// the plugin or gone.
+func serveHost[T any](services func(*grpc.Server), g *guest[T]) {
 	// A host that died leaves broken pipes behind, and a log line must not be
 	// what this program dies of before it has cleaned up.
 	signal.Ignore(syscall.SIGPIPE)
@@ -60,16 +86,11 @@ func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, 
 		hostGone()
 		close(gone)
 	}()
-	g := &guest[T]{}
-	o := &opener[C, T]{kind: kind, defaults: defaults, open: open, guest: g}
 	plugin.Serve(&plugin.ServeConfig{
-		HandshakeConfig: handshake,
-		Logger:          quiet,
-		GRPCServer:      func(options []grpc.ServerOption) *grpc.Server { return newServer(options, gone) },
-		VersionedPlugins: map[int]plugin.PluginSet{protocol: {kind: bridge{serve: func(s *grpc.Server) {
-			wire.RegisterPluginServer(s, o)
-			register(s, g)
-		}}}},
+		HandshakeConfig:  handshake,
+		Logger:           quiet,
+		GRPCServer:       func(options []grpc.ServerOption) *grpc.Server { return newServer(options, gone) },
+		VersionedPlugins: versions(bridge{serve: services}),
 	})
 	leave(g)
 	select {
@@ -136,6 +157,8 @@ type guest[T any] struct {
 	mu     sync.RWMutex // held for reading by each call
 	plugin *T
 	closed bool
+
+	reopens bool // for the next host
 }
 
 var errNotOpen = errors.New("the plugin is not open")
@@ -152,16 +175,22 @@ func (g *guest[T]) call(f func(T) error) error {
 func (g *guest[T]) set(p T) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.plugin != nil {
+	if g.plugin != nil && !g.reopens {
 		return Invalidf("the plugin is already open")
 	}
-	g.plugin = &p
-	return nil
+	err := g.shut() // what a host that died has left open
+	g.plugin, g.closed = &p, false
+	return err
 }
 
 func (g *guest[T]) close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.shut()
+}
+
+// shut closes the plugin, unless it is closed. The caller holds mu.
+func (g *guest[T]) shut() error {
 	if g.plugin == nil || g.closed {
 		return nil
 	}
@@ -183,7 +212,7 @@ type opener[C, T any] struct {
 
 func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, error) {
 	if w.GetKind() != o.kind {
-		return nil, Invalidf("this program is a plugin of kind %s, and is configured as %s", o.kind, w.GetKind())
+		return nil, wrongKind(o.kind, w.GetKind())
 	}
 	config := o.defaults
 	if err := configureJSON(w.GetJson(), &config); err != nil {
@@ -194,6 +223,10 @@ func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, 
 		return nil, err
 	}
 	return &wire.Opened{}, o.guest.set(p)
+}
+
+func (o *opener[C, T]) Describe(context.Context, *wire.Nothing) (*wire.Description, error) {
+	return describe(o.kind, o.defaults), nil
 }
 
 func (o *opener[C, T]) Check(ctx context.Context, _ *wire.Nothing) (*wire.Nothing, error) {

@@ -45,6 +45,10 @@ type Spec struct {
 	SocketDir    string         // folder for its socket, at most 90 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
 	Log          *slog.Logger   // where its log lines go; nil: slog's default
+
+	// Attach is what a plugin printed that was started with --attach. Instead of
+	// starting Path the host speaks to that process, and never ends it.
+	Attach string
 }
 
 // StartSink starts a sink plugin and opens it. The error wraps [ErrInvalid] when
@@ -73,26 +77,60 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 		config = []byte("{}")
 	}
 	p := &Process[T]{done: make(chan struct{})}
-	if err := p.launch(ctx, kind, s); err != nil {
-		return nil, fmt.Errorf("start %s %q (%s): %w", kind, s.Name, s.Path, err)
+	if err := p.connect(ctx, kind, s); err != nil {
+		return nil, err
 	}
-	conn, err := p.dispense(kind)
-	if err == nil {
-		p.dial(conn, dial)
-		opening, cancel := context.WithTimeout(ctx, StartTimeout)
-		defer cancel()
-		_, err = p.remote.Open(opening, &wire.Config{Json: config, Kind: kind})
-		err = fromWire(err)
-	}
-	if err != nil {
+	p.Plugin = dial(p.conn)
+	if err := p.open(ctx, kind, config); err != nil {
 		p.leave()
-		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.Path, err)
+		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.program(), err)
 	}
 	return p, nil
 }
 
+// program returns what s starts, or what it attaches to.
+func (s Spec) program() string {
+	if s.Attach != "" {
+		return s.Attach
+	}
+	return s.Path
+}
+
+// connect starts the process, or finds the one that waits, and connects to it.
+func (p *Process[T]) connect(ctx context.Context, kind string, s Spec) error {
+	err := p.launch(ctx, s)
+	if err == nil {
+		if err = p.dispense(); err != nil {
+			p.leave()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("start %s %q (%s): %w", kind, s.Name, s.program(), err)
+	}
+	return nil
+}
+
+// open opens the plugin if it describes itself as one of that kind with those
+// settings, or does not describe itself.
+func (p *Process[T]) open(ctx context.Context, kind string, config []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
+	defer cancel()
+	description, err := p.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	if err := description.admit(kind, config); err != nil {
+		return err
+	}
+	_, err = p.remote.Open(ctx, &wire.Config{Json: config, Kind: kind})
+	return fromWire(err)
+}
+
 // launch starts the process and shakes hands with it.
-func (p *Process[T]) launch(ctx context.Context, kind string, s Spec) error {
+func (p *Process[T]) launch(ctx context.Context, s Spec) error {
+	if s.Attach != "" {
+		return p.attach(s)
+	}
 	secure, err := s.secure()
 	if err != nil {
 		return err
@@ -101,7 +139,9 @@ func (p *Process[T]) launch(ctx context.Context, kind string, s Spec) error {
 		return Invalidf("the folder for sockets, %s, must have a shorter name, of at most %d bytes", s.SocketDir, maxSocketDir)
 	}
 	p.command(s)
-	p.client = p.clientOf(kind, s, secure)
+	config := s.client()
+	config.Cmd, config.SecureConfig = p.cmd, secure
+	p.client = plugin.NewClient(config)
 	defer context.AfterFunc(ctx, p.end)()
 	_, err = p.client.Start()
 	go p.bury()
@@ -112,30 +152,30 @@ func (p *Process[T]) launch(ctx context.Context, kind string, s Spec) error {
 		}
 		return explain(s, err)
 	}
+	p.protocol = p.client.NegotiatedVersion()
 	return nil
 }
 
-func (p *Process[T]) clientOf(kind string, s Spec, secure *plugin.SecureConfig) *plugin.Client {
+// client returns how every process is spoken to.
+func (s Spec) client() *plugin.ClientConfig {
 	log := s.Log
 	if log == nil {
 		log = slog.Default()
 	}
 	limit := newThrottle(log)
-	return plugin.NewClient(&plugin.ClientConfig{
+	return &plugin.ClientConfig{
 		HandshakeConfig:  handshake,
-		Cmd:              p.cmd,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		VersionedPlugins: map[int]plugin.PluginSet{protocol: {kind: bridge{}}},
+		VersionedPlugins: versions(bridge{}),
 		Logger:           quiet,
 		Stderr:           newRelay(log, limit),
 		SyncStdout:       newRelay(log, limit),
 		SyncStderr:       newRelay(log, limit),
 		StartTimeout:     StartTimeout,
-		SecureConfig:     secure,
 		SkipHostEnv:      true,
 		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(s.limit()), grpc.MaxCallSendMsgSize(s.limit()))},
-	})
+	}
 }
 
 func (s Spec) limit() int {
@@ -169,7 +209,7 @@ func explain(s Spec, err error) error {
 	case notRunnable(err):
 		return Invalidf("it cannot be run: %w", err)
 	case strings.Contains(text, "API version") || strings.HasPrefix(text, "unsupported plugin protocol"):
-		return Invalidf("the plugin speaks another protocol than %d, which is the host's: %s", protocol, text)
+		return Invalidf("the plugin speaks another protocol than %d to %d, which are the host's: %s", oldestProtocol, protocol, text)
 	case strings.HasPrefix(text, "Unrecognized remote plugin message"):
 		return fmt.Errorf("the program left or spoke before it said where it listens, "+
 			"as a plugin does: its log lines tell more: %s", text)

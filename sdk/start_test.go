@@ -45,7 +45,7 @@ func TestStartRefuses(t *testing.T) {
 		{"a folder", sdk.Spec{Path: t.TempDir()}, []string{"permission denied"}},
 		{"a file in a file", sdk.Spec{Path: write(0o644, "") + "/plugin"}, []string{"not a directory"}},
 		{"not executable", sdk.Spec{Path: write(0o644, "#!/bin/sh\n")}, []string{"permission denied"}},
-		{"another protocol", sdk.Spec{Path: trapNamed(t, "1|2|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 2"}},
+		{"another protocol", sdk.Spec{Path: trapNamed(t, "1|3|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 3"}},
 		{"another core protocol", sdk.Spec{Path: trapNamed(t, "2|1|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 2"}},
 		{"net/rpc", sdk.Spec{Path: trapNamed(t, "1|1|unix|_nowhere|netrpc")}, []string{"netrpc"}},
 		{"an input as sink", sdk.Spec{Path: trapNamed(t, "input")}, []string{"plugin of kind input", "configured as sink"}},
@@ -452,8 +452,13 @@ func TestPluginCalledWithoutAHost(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("it left with %v, want exit code 1", err)
 	}
-	if want := "trap-sink is a plugin of Fluxgate, of kind sink: fluxgate starts it when its configuration names it\n"; string(out) != want {
-		t.Errorf("it said %q, want %q", out, want)
+	for _, want := range []string{
+		"trap-sink is a plugin of Fluxgate, of kind sink: fluxgate starts it when its configuration names it.\n",
+		"fluxgate plugin test " + cmd.Path, cmd.Path + " --attach\n",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("it said %q, want %q", out, want)
+		}
 	}
 }
 

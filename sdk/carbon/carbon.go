@@ -25,12 +25,12 @@ import (
 type Config struct {
 	// Address is where Carbon listens, as host:port, or a list of such. The first
 	// that takes a delivery gets it, and is then the first to be tried.
-	Address []string `koanf:"address"`
+	Address []string `koanf:"address" help:"host:port of the receiver, or a list of such: they are tried in order, beginning with the one that last worked"`
 
 	// Timeout is how long one address may take for one delivery. An address never
 	// takes more than its share of the time that the host gives, so that the
 	// others have theirs.
-	Timeout time.Duration `koanf:"timeout"`
+	Timeout time.Duration `koanf:"timeout" help:"how long one address may take for one delivery; it never gets more than its share of the time that Fluxgate gives"`
 }
 
 // DefaultTimeout is the default of [Config.Timeout] for every sink.

@@ -15,8 +15,8 @@ import (
 func main() { sdk.ServeResampler(config{Method: "mean"}, open) }
 
 type config struct {
-	Method   string  `koanf:"method"`
-	MinShare float64 `koanf:"min_share"` // of the points that an interval should have, 0 to 1
+	Method   string  `koanf:"method" help:"what becomes of the points of an interval: mean, last, first, sum, min, max, median or count"`
+	MinShare float64 `koanf:"min_share" help:"the share of the points that an interval should have, 0 to 1, below which it is left out"`
 }
 
 func (c config) Validate() error {

@@ -1,4 +1,6 @@
-// The protocol between Fluxgate and a plugin, for plugins in any language.
+// The protocol between Fluxgate and a plugin, for plugins in any language. This
+// is version 2; version 1, which is spoken too, lacks Describe. PROTOCOL.md in
+// this folder has what a description of calls cannot say.
 //
 // It is the same contract as the Go interfaces beside it; their comments hold
 // here too. Names and text that a sender chose are bytes: they need not be

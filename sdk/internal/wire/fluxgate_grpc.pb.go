@@ -1,4 +1,6 @@
-// The protocol between Fluxgate and a plugin, for plugins in any language.
+// The protocol between Fluxgate and a plugin, for plugins in any language. This
+// is version 2; version 1, which is spoken too, lacks Describe. PROTOCOL.md in
+// this folder has what a description of calls cannot say.
 //
 // It is the same contract as the Go interfaces beside it; their comments hold
 // here too. Names and text that a sender chose are bytes: they need not be
@@ -44,7 +46,7 @@ type PluginClient interface {
 	// Describe tells what the plugin is and which settings it takes. It may come
 	// at any time, also before Open. Since protocol 2.
 	Describe(ctx context.Context, in *Nothing, opts ...grpc.CallOption) (*Description, error)
-	// Open is called once, before anything else. It touches no network.
+	// Open is called once, before anything but Describe. It touches no network.
 	Open(ctx context.Context, in *Config, opts ...grpc.CallOption) (*Opened, error)
 	// Check tells whether the plugin would work now, such as by reaching its
 	// server. A plugin that cannot tell answers that it would.
@@ -115,7 +117,7 @@ type PluginServer interface {
 	// Describe tells what the plugin is and which settings it takes. It may come
 	// at any time, also before Open. Since protocol 2.
 	Describe(context.Context, *Nothing) (*Description, error)
-	// Open is called once, before anything else. It touches no network.
+	// Open is called once, before anything but Describe. It touches no network.
 	Open(context.Context, *Config) (*Opened, error)
 	// Check tells whether the plugin would work now, such as by reaching its
 	// server. A plugin that cannot tell answers that it would.
