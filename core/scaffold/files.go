@@ -27,7 +27,23 @@ func (p Plan) goFiles() []file {
 }
 
 func (p Plan) pythonFiles() []file {
-	return nil
+	files := []file{
+		{name: "main.py", template: "python/" + p.Kind + ".py.tmpl", program: true},
+		{name: "fluxgate.py", source: "python/fluxgate.py"},
+		{name: "fluxgate_pb2.py", source: "python/fluxgate_pb2.py"},
+		{name: "Makefile", template: "python/Makefile.tmpl"},
+		{name: ".gitignore", template: "python/gitignore.tmpl"},
+		{name: "README.md", template: "python/" + p.Kind + ".md.tmpl"},
+	}
+	switch p.Kind {
+	case "input":
+		files = append(files, cases("python")...)
+	case "sink":
+		files = append(files,
+			file{name: "kit.yaml", template: "python/kit.yaml.tmpl"},
+			file{name: "stored.py", template: "python/stored.py.tmpl", program: true})
+	}
+	return files
 }
 
 // cases returns what the kit sends to an input, and what is to become of it.
