@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"fluxgate/core/scaffold"
 	"fluxgate/sdk"
@@ -64,6 +65,9 @@ func (t *trial) prepare(ctx context.Context, folder string) (c candidate, err er
 // programName is how the program of a plugin is called.
 var programName = regexp.MustCompile(`^fluxgate-(input|resampler|sink)-(.+)$`)
 
+// buildEnd is how long a compiler may take to leave when it is interrupted.
+const buildEnd = 5 * time.Second
+
 // programIn returns the program of the plugin in folder. One in Go is built into
 // bin, one in Python is run as it is.
 func programIn(ctx context.Context, folder, bin string) (string, error) {
@@ -72,6 +76,8 @@ func programIn(ctx context.Context, folder, bin string) (string, error) {
 		program := filepath.Join(bin, name)
 		build := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
 		build.Dir, build.Stdout, build.Stderr = folder, os.Stderr, os.Stderr
+		build.Cancel = func() error { return build.Process.Signal(os.Interrupt) } // it removes what it has made
+		build.WaitDelay = buildEnd
 		if err := build.Run(); err != nil {
 			return "", fmt.Errorf("go build in %s: %w", folder, err)
 		}

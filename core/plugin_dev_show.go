@@ -76,7 +76,7 @@ func (s seenSink) Write(ctx context.Context, b sdk.Batch) error {
 	switch {
 	case len(b) == 0:
 	case errors.Is(err, sdk.ErrInvalid):
-		s.print("refused, never to come again:\n%s  %v\n", lines(b), err)
+		s.print("refused:\n%s  %v\n", lines(b), err)
 	case err != nil:
 		s.print("not taken, and tried again:\n%s  %v\n", lines(b), err)
 	default:

@@ -1,10 +1,10 @@
 package scaffold
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"fluxgate/sdk"
@@ -58,11 +58,9 @@ func (p Plan) Requirements() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var lines strings.Builder
-	for _, module := range regexp.MustCompile(`(?m)^\t(\S+ v\S+)`).FindAllStringSubmatch(text, -1) {
-		fmt.Fprintf(&lines, "\t%s // indirect\n", module[1])
-	}
-	return lines.String(), nil
+	modules := regexp.MustCompile(`(?m)^\t\S+ v\S+`).FindAllString(text, -1)
+	slices.Sort(modules)
+	return strings.Join(modules, " // indirect\n") + " // indirect\n", nil
 }
 
 // GoVersion returns the version of Go that the sdk needs.
