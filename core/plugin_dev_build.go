@@ -51,7 +51,7 @@ func (t *trial) prepare(ctx context.Context, folder string) (c candidate, err er
 		return c, err
 	}
 	named := programName.FindStringSubmatch(c.name)
-	c.version, c.kind = about.Version, cmp.Or(t.kind, about.Kind)
+	c.version, c.kind = cmp.Or(about.Version, "unknown"), cmp.Or(t.kind, about.Kind)
 	if named != nil {
 		c.name, c.kind = named[2], cmp.Or(c.kind, named[1])
 	}

@@ -159,6 +159,35 @@ func TestDevOfASink(t *testing.T) {
 	}
 }
 
+// One in Python is run as it is, and so is one that does not describe itself.
+func TestDevOfPython(t *testing.T) {
+	folder := begun(t, "sink", "python")
+	r := rehearse(t, folder, ".")
+	r.shows(t, `^sink mine, version 0\.1, runs`)
+	r.shows(t, `^taken:\n  fluxgate\.hello 42 `)
+	r.interrupt(t)
+
+	edit(t, filepath.Join(folder, "fluxgate_process.py"), `"Describe"`, `"Undescribed"`)
+	r = rehearse(t, folder, ".")
+	r.shows(t, `^sink mine, version unknown, runs`)
+	r.shows(t, `^taken:\n  fluxgate\.hello 42 `)
+	r.interrupt(t)
+
+	nameless := filepath.Join(t.TempDir(), "nameless")
+	if err := os.Rename(folder, nameless); err != nil {
+		t.Fatal(err)
+	}
+	r = rehearse(t, nameless, ".")
+	r.leaves(t, exitFailed)
+	if said := r.logged.String(); !strings.Contains(said, "does not tell its kind: say it with --kind") {
+		t.Errorf("it says %q", said)
+	}
+	r = rehearse(t, nameless, ".", "--kind", "sink")
+	r.shows(t, `^sink nameless, `)
+	r.shows(t, `^taken:\n  fluxgate\.hello 42 `)
+	r.interrupt(t)
+}
+
 func TestDevOfAResampler(t *testing.T) {
 	r := rehearse(t, begun(t, "resampler", "go"), ".")
 	r.shows(t, `^fluxgate\.hello, resampled to a point for each 1m0s:\n`+
@@ -231,6 +260,7 @@ func TestDevThatCannotBe(t *testing.T) {
 }
 
 func TestDevIsInterruptedWhileItBuilds(t *testing.T) {
+	fluxgateBinary(t) // it is built by the real compiler
 	folder := t.TempDir()
 	compiler := filepath.Join(folder, "go") // that never ends
 	for path, text := range map[string]string{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluxgate/core/scaffold"
+	"fluxgate/sdk"
 )
 
 // green is how long it may take from `fluxgate plugin new` until the new plugin
@@ -38,6 +39,7 @@ func TestNewPluginsAreGreen(t *testing.T) {
 				if took > green {
 					t.Errorf("it took %v, want no more than %v", took, green)
 				}
+				readme(t, folder)
 				if lang == "go" {
 					author(t, folder, "go", "vet", ".")
 					author(t, folder, "sh", "-c", `test -z "$(gofmt -l .)"`)
@@ -47,10 +49,27 @@ func TestNewPluginsAreGreen(t *testing.T) {
 	}
 }
 
+// readme compares the settings in a plugin's README with what it says of itself.
+func readme(t *testing.T, folder string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(folder, "main.py")
+	if !exists(program) {
+		program = filepath.Join(folder, filepath.Base(folder))
+	}
+	about, err := sdk.Describe(t.Context(), sdk.Spec{Name: "it", Path: program})
+	if want := "<!-- settings -->\n" + about.Markdown() + "<!-- /settings -->"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("%v, README.md has no\n%s", err, want)
+	}
+}
+
 // The plugins in testdata/plugins are modules of their own, as those of third
 // parties are.
 func TestPluginsOfThirdParties(t *testing.T) {
-	sdk := filepath.Join(filepath.Dir(fluxgateBinary(t)), "sdk")
+	module := filepath.Join(filepath.Dir(fluxgateBinary(t)), "sdk")
 	modules, err := filepath.Glob("../testdata/plugins/*/Makefile")
 	if err != nil || len(modules) < 3 {
 		t.Fatalf("there are %q, %v", modules, err)
@@ -63,10 +82,10 @@ func TestPluginsOfThirdParties(t *testing.T) {
 				t.Fatal(err)
 			}
 			if exists(filepath.Join(folder, "go.mod")) {
-				author(t, folder, "go", "mod", "edit", "-replace", "fluxgate/sdk="+sdk)
+				author(t, folder, "go", "mod", "edit", "-replace", "fluxgate/sdk="+module)
 				author(t, folder, "go", "vet", ".") // it says so if .ci/examples is to be run
 			}
-			author(t, folder, "make", "test", "FLUXGATE="+fluxgateBinary(t), "SDK="+sdk)
+			author(t, folder, "make", "test", "FLUXGATE="+fluxgateBinary(t), "SDK="+module)
 		})
 	}
 }
@@ -151,6 +170,18 @@ func TestCommandOf(t *testing.T) {
 		t.Setenv("PATH", path)
 		if got := commandOf(program); got != want {
 			t.Errorf("with the PATH %q: %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestAMistypedCommandFails(t *testing.T) {
+	for _, group := range []string{"journal", "dead", "populate", "plugin"} {
+		_, stderr, code := fluxgate(t, group, "tset")
+		if want := `unknown command "tset" for "fluxgate ` + group; code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, it says %q; want %d and %q", group, code, stderr, exitUsage, want)
+		}
+		if stdout, _, code := fluxgate(t, group); code != 0 || !strings.Contains(stdout, "Usage:") {
+			t.Errorf("%s alone: exit %d, it says %q; want help", group, code, stdout)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (p Plan) goFiles() []file {
 		{name: "README.md", template: "go/" + p.Kind + ".md.tmpl"},
 	}
 	if p.Kind == "input" {
-		files = append(files, cases("go")...)
+		files = append(files, cases()...)
 	}
 	return files
 }
@@ -29,15 +29,16 @@ func (p Plan) goFiles() []file {
 func (p Plan) pythonFiles() []file {
 	files := []file{
 		{name: "main.py", template: "python/" + p.Kind + ".py.tmpl", program: true},
-		{name: "fluxgate.py", source: "python/fluxgate.py"},
-		{name: "fluxgate_pb2.py", source: "python/fluxgate_pb2.py"},
 		{name: "Makefile", template: "python/Makefile.tmpl"},
 		{name: ".gitignore", template: "python/gitignore.tmpl"},
 		{name: "README.md", template: "python/" + p.Kind + ".md.tmpl"},
 	}
+	for _, name := range p.pythonModules() {
+		files = append(files, file{name: name, source: "python/" + name})
+	}
 	switch p.Kind {
 	case "input":
-		files = append(files, cases("python")...)
+		files = append(files, cases()...)
 	case "sink":
 		files = append(files,
 			file{name: "kit.yaml", template: "python/kit.yaml.tmpl"},
@@ -46,9 +47,27 @@ func (p Plan) pythonFiles() []file {
 	return files
 }
 
-// cases returns what the kit sends to an input, and what is to become of it.
-func cases(lang string) (files []file) {
-	return nil
+// pythonModules returns the files of the sdk that a plugin in Python imports,
+// which lie beside it.
+func (p Plan) pythonModules() []string {
+	found, _ := filepath.Glob(filepath.Join(p.SDK, "python", "fluxgate*.py")) // none are found where the path is a pattern
+	names := []string{"fluxgate.py", "fluxgate_pb2.py"}
+	for _, path := range found {
+		if name := filepath.Base(path); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// cases returns requests for an input, each with the submission that it becomes.
+func cases() (files []file) {
+	for _, name := range []string{"lines", "lines-until-a-bad-one"} {
+		files = append(files,
+			file{name: "cases/" + name + "/request.http", template: "cases/" + name + ".http.tmpl"},
+			file{name: "cases/" + name + "/submission.json", template: "cases/" + name + ".json.tmpl"})
+	}
+	return files
 }
 
 // Requirements returns the lines of go.mod that require what the sdk is built

@@ -128,7 +128,7 @@ func (p Plan) fill(folder string) error {
 	return nil
 }
 
-//go:embed go/*.tmpl python/*.tmpl
+//go:embed go/*.tmpl python/*.tmpl cases/*.tmpl
 var templates embed.FS
 
 // A file is one to be written: from a template, or as the sdk has it.

@@ -20,7 +20,7 @@ func anSDK(t *testing.T) string {
 		"go.mod":                 "module fluxgate/sdk\n\ngo 1.26.0\n\nrequire (\n\ta.org/b v1.2.3\n)\n\nrequire (\n\ta.org/a v0.1.0 // indirect\n)\n",
 		"go.sum":                 "a.org/b v1.2.3 h1:x=\n",
 		"python/fluxgate.py":     "# fluxgate\n",
-		"python/fluxgate_pb2.py": "# wire\n",
+		"python/fluxgate_pb2.py": "# wire\n", "python/fluxgate_process.py": "# process\n",
 	} {
 		path := filepath.Join(folder, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
@@ -102,7 +102,7 @@ func TestPython(t *testing.T) {
 	if err := Write(folder, p); err != nil {
 		t.Fatal(err)
 	}
-	if files := read(t, folder); files["fluxgate.py"] != "# fluxgate\n" || files["fluxgate_pb2.py"] != "# wire\n" {
+	if files := read(t, folder); files["fluxgate.py"] != "# fluxgate\n" || files["fluxgate_pb2.py"] != "# wire\n" || files["fluxgate_process.py"] != "# process\n" {
 		t.Errorf("what it imports is not beside it: %q", files)
 	}
 	for name, want := range map[string]os.FileMode{"main.py": 0o755, "stored.py": 0o755, "Makefile": 0o644, ".": fs.ModeDir | 0o755} {
