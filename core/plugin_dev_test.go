@@ -197,9 +197,13 @@ func TestDevOfAResampler(t *testing.T) {
 
 func TestDevOfAnInput(t *testing.T) {
 	r := rehearse(t, begun(t, "input", "go"), ".")
-	r.shows(t, `^curl -i .*--data-binary '[^']*' 'http://127\.0\.0\.1:\d+/mine'$`)
+	public := r.shows(t, `(?s)^curl -i .*--data-binary '[^']*' '(http://127\.0\.0\.1:\d+)/mine'$`)[1]
 	r.shows(t, `^POST /mine with \d+ bytes became:\n  key "\w{32}"\n  to be stored if fresh:\n    [a-z.]+ [0-9.]+ \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$`)
 	r.shows(t, `^answered 204 No Content`)
+	key := r.shows(t, `key "(\w{32})"`)[1]
+	if status, body := fetch(t, public+"/metric_data?metric=a&value=1&key="+key); status != http.StatusNoContent {
+		t.Errorf("the usual input beside it answers %d %s", status, body)
+	}
 	r.interrupt(t)
 }
 
