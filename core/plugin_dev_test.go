@@ -115,6 +115,7 @@ func (r *rehearsal) leaves(t *testing.T, code int) {
 // begun is a plugin as `fluxgate plugin new` writes it.
 func begun(t *testing.T, kind, lang string) string {
 	t.Helper()
+	fluxgateBinary(t) // it has longer than a command
 	folder := filepath.Join(t.TempDir(), "fluxgate-"+kind+"-mine")
 	if _, stderr, code := fluxgate(t, "plugin", "new", kind, "mine", "--lang", lang, "--dir", folder); code != 0 {
 		t.Fatalf("exit %d, %s", code, stderr)
