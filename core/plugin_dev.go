@@ -3,21 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/spf13/cobra"
 
 	"fluxgate/core/config"
 )
 
 func pluginDevCommand(o *options) *cobra.Command {
-	t := trial{}
+	var t throwaway
 	cmd := &cobra.Command{
 		Use:   "dev FOLDER|PROGRAM",
 		Short: "Run a plugin in a throwaway Fluxgate, and show what passes through it",
@@ -45,8 +43,8 @@ func pluginDevCommand(o *options) *cobra.Command {
 // ownSettings is where a plugin's folder may have settings to try it with.
 const ownSettings = "settings.yaml"
 
-// A trial runs one plugin in a Fluxgate that is made for it.
-type trial struct {
+// A throwaway is a Fluxgate that is made for trying one plugin.
+type throwaway struct {
 	path     string // the plugin's folder or program, as given
 	kind     string // as given; empty: the plugin tells
 	settings string // a YAML file; empty: the folder's own, if there is one
@@ -55,7 +53,7 @@ type trial struct {
 }
 
 // run returns when ctx ends, or with what keeps the plugin from being tried.
-func (t *trial) run(ctx context.Context) error {
+func (t *throwaway) run(ctx context.Context) error {
 	folder, err := os.MkdirTemp("", "fluxgate-dev-")
 	if err != nil {
 		return err
@@ -69,20 +67,20 @@ func (t *trial) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := t.config(p, filepath.Join(folder, "data"))
+	c, err := t.config(p, folder)
 	if err != nil {
 		return err
 	}
 	return (&stage{candidate: p, out: t.out}).run(ctx, c)
 }
 
-// config is the configuration of the throwaway Fluxgate.
-func (t *trial) config(p candidate, data string) (config.Config, error) {
-	settings, err := t.readSettings()
+// config is the configuration. Everything that is kept is in folder.
+func (t *throwaway) config(p candidate, folder string) (config.Config, error) {
+	settings, err := t.given(folder)
 	if err != nil {
 		return config.Config{}, err
 	}
-	about := map[string]any{"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "data": data}
+	about := map[string]any{"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "data": filepath.Join(folder, "data")}
 	if t.options.listen != "" {
 		about["listen"] = t.options.listen
 	}
@@ -114,23 +112,17 @@ func (t *trial) config(p candidate, data string) (config.Config, error) {
 	return c, err
 }
 
-// readSettings returns the plugin's settings.
-func (t *trial) readSettings() (map[string]any, error) {
+// given returns the plugin's settings.
+func (t *throwaway) given(folder string) (map[string]any, error) {
 	file := t.settings
-	if file == "" {
-		if file = filepath.Join(t.path, ownSettings); !exists(file) {
-			return map[string]any{}, nil
-		}
+	if own := filepath.Join(t.path, ownSettings); file == "" && exists(own) {
+		file = own
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
+	settings, err := readSettings(file, folder)
+	if settings == nil {
+		settings = map[string]any{}
 	}
-	settings, err := yaml.Parser().Unmarshal(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return settings, nil
+	return settings, err
 }
 
 // A quieter handler passes what a plugin logs, and of all else what is of its

@@ -28,7 +28,7 @@ type candidate struct {
 func (c candidate) route() string { return "/" + c.name }
 
 // prepare builds the plugin into folder if need be, and asks it what it is.
-func (t *trial) prepare(ctx context.Context, folder string) (c candidate, err error) {
+func (t *throwaway) prepare(ctx context.Context, folder string) (c candidate, err error) {
 	path, err := filepath.Abs(t.path)
 	if err != nil {
 		return c, err

@@ -62,7 +62,10 @@ func firstCase(folder string) (r request, err error) {
 // parseRequest reads a request as it travels. Its length need not be told.
 func parseRequest(text string) (r request, err error) {
 	head, body, _ := strings.Cut(text, "\n\n")
-	parsed, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head + "\n\n")))
+	if short, rest, found := strings.Cut(text, "\r\n\r\n"); found && len(short) < len(head) {
+		head, body = short, rest
+	}
+	parsed, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.TrimRight(head, "\r\n") + "\r\n\r\n")))
 	if err != nil {
 		return r, err
 	}

@@ -270,9 +270,10 @@ def serve_sink(make: Callable[[Any], Any], config: type = NoConfig, *, version: 
     accept a datapoint that it already has. A batch holds at most 5,000 datapoints
     or 512 KiB.
 
-    What the program logs with logging, and what it prints, appears in the host's
-    log. Started by hand with --attach it waits for a host, such as with a
-    breakpoint(), and prints how to start a Fluxgate that uses it.
+    What the program logs with logging, from level INFO on unless it sets another,
+    and what it prints, appears in the host's log. Started by hand with --attach it
+    waits for a host, such as with a breakpoint() in it, and prints how to start a
+    Fluxgate that uses it.
     """
     _serve("sink", make, config, version, "Write", wire.Batch, _write, workers)
 

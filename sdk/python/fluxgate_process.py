@@ -24,7 +24,6 @@ try:
 except ImportError as err:
     raise ImportError(f"{err}: a plugin needs python3-grpcio, and fluxgate_pb2.py beside it") from err
 
-
 _SOCKETS = "PLUGIN_UNIX_SOCKET_DIR"
 _LINE = 16 << 10  # bytes of a line that the host keeps whole
 _LEAVE = 2.0  # seconds for close and the calls before it, once the plugin is to leave
@@ -256,7 +255,7 @@ def _serve_host(guest: Guest, *method: Any) -> bool:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's is for the host
     lines = logging.StreamHandler()
     lines.setFormatter(_Lines())
-    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
+    logging.basicConfig(handlers=[lines], force=True)
     asyncio.run(_listen(guest, shake_hands, *method))
     return gone.is_set()
 
@@ -270,7 +269,7 @@ def _serve_attached(guest: Guest, *method: Any) -> None:
         print(f"start Fluxgate with:\n\n    fluxgate serve --attach {program}=2:{path}\n", flush=True)
 
     guest.reopens = True
-    logging.basicConfig(level=logging.INFO)
+    logging.basicConfig()
     asyncio.run(_listen(guest, ready, *method))
 
 
@@ -279,6 +278,8 @@ def serve(guest: Guest, verb: str, request: type, call: Callable, workers: int) 
     wire; call takes the opened plugin, a message of type request, and a Context. At
     most workers are under way at a time."""
     gone, program, method = False, sys.argv[0], (verb, request, call, workers)
+    if logging.root.level == logging.WARNING:  # which is logging's default
+        logging.root.setLevel(logging.INFO)
     if sys.argv[1:] == ["--attach"]:
         _serve_attached(guest, *method)
     elif os.environ.get("PLUGIN_OF_FLUXGATE") == "fluxgate.v1":

@@ -71,6 +71,7 @@ class Actor:
         print(self.config.text)
         sys.stderr.write(self.config.text + "\n")
         subprocess.run(["/bin/echo", self.config.text])
+        logging.debug("logged quietly")
         logging.warning("logged %s", "so", extra={"bytes": len(self.config.text)})
         logging.error(self.config.text)
 

@@ -2,6 +2,7 @@
 """An input that answers with what it was asked: what is JSON in the body, in which
 bytes are spelled as the letters of Latin-1, becomes the submission."""
 import json
+import logging
 import os
 
 import fluxgate
@@ -12,6 +13,7 @@ class Echo:
         pass
 
     def decode(self, request, context):
+        logging.debug("asked")
         size = int(request.header.get("X-Reply-Bytes", ["0"])[0])
         reply = fluxgate.Reply(207, (request.route + request.method).encode() + bytes(size))
         said = {} if request.body.startswith(b"\0") else json.loads(request.body or "{}")
@@ -27,4 +29,5 @@ def odd(letters):
     return os.fsdecode(letters.encode("latin-1"))
 
 
+logging.getLogger().setLevel(logging.DEBUG)
 fluxgate.serve_input(Echo)

@@ -1,4 +1,4 @@
-// Fluxgate-sink-jsonlines appends to a file: for each batch a line, a JSON list of datapoints.
+// Fluxgate-sink-jsonlines appends each batch to a file, as a line with a JSON list of datapoints.
 package main
 
 import (
@@ -10,20 +10,23 @@ import (
 	"fluxgate/sdk"
 )
 
-func main() { sdk.ServeSink(sink{Path: "datapoints.jsonl"}, open) }
+func main() {
+	sdk.ServeSink(sink{"datapoints.jsonl"}, func(_ context.Context, s sink) (sdk.Sink, error) { return s, nil })
+}
 
 type sink struct {
 	Path string `koanf:"path" help:"the file that datapoints are appended to"`
 }
 
-func open(_ context.Context, configured sink) (sdk.Sink, error) { return configured, nil }
-
 func (s sink) Write(_ context.Context, batch sdk.Batch) error {
+	line, err := json.Marshal(batch)
+	if err != nil {
+		return sdk.Invalidf("%w", err)
+	}
 	file, err := os.OpenFile(s.Path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return sdk.Unavailablef("%w", err)
 	}
-	_, cut := file.WriteString("\n") // it ends a line that a full disk has cut short
-	err = json.NewEncoder(file).Encode(batch)
-	return errors.Join(cut, err, file.Sync(), file.Close())
+	_, err = file.WriteString("\n" + string(line) + "\n") // the first ends a line that a full disk has cut short
+	return errors.Join(err, file.Sync(), file.Close())
 }
