@@ -5,14 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-
 	"fluxgate/sdk"
+	"os"
 )
 
-func main() {
-	sdk.ServeSink(sink{"datapoints.jsonl"}, func(_ context.Context, s sink) (sdk.Sink, error) { return s, nil })
-}
+func main()                                                     { sdk.ServeSink(sink{"datapoints.jsonl"}, open) }
+func open(_ context.Context, configured sink) (sdk.Sink, error) { return configured, nil }
 
 type sink struct {
 	Path string `koanf:"path" help:"the file that datapoints are appended to"`
