@@ -71,7 +71,7 @@ func program(t *testing.T, kind, lie string) plugintest.Program {
 	p := plugintest.Program{Path: path, Kind: kind, Settings: map[string]any{"path": file}, Wait: time.Second}
 	switch kind {
 	case "sink":
-		p.Stored = func() (sdk.Batch, error) { return stored(file), nil }
+		p.Stored = func() (sdk.Batch, error) { return plugintest.LinesOf(file) }
 	case "input":
 		p.Cases = "testdata/cases"
 	}
