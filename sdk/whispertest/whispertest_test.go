@@ -1,0 +1,7 @@
+package whispertest_test
+
+import (
+	"testing"
+)
+
+func TestReport(t *testing.T) { testReport(t) }
