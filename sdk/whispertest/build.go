@@ -37,8 +37,8 @@ func repository() string {
 	}
 }
 
-// build brings the program of the repository at root up to date, and its two
-// plugins. They lie in the user's folder for caches, one folder for each
+// build brings the program of the repository at root up to date, and the plugins
+// that it cannot do without. They lie in the user's folder for caches, one folder for each
 // repository, where one test binary at a time builds.
 func build(root string) (program, error) {
 	consult(root)
@@ -57,13 +57,14 @@ func build(root string) (program, error) {
 	}
 	defer release()
 	// The commit is left out, or each one would have all of them linked again.
-	command := exec.Command("go", "build", "-buildvcs=false", "-o", bin+"/",
-		"fluxgate/core", "fluxgate/plugins/sink/whisper", "fluxgate/plugins/input/flux")
+	command := exec.Command("go", "build", "-buildvcs=false", "-o", bin+"/", "fluxgate/core",
+		"fluxgate/plugins/input/flux", "fluxgate/plugins/sink/whisper", "fluxgate/plugins/resampler/basic")
 	command.Dir = root
 	if out, err := command.CombinedOutput(); err != nil {
 		return program{}, fmt.Errorf("build fluxgate: %w\n%s", err, out)
 	}
-	return p, errors.Join(link(bin, "whisper", "fluxgate-sink-whisper"), link(bin, "flux", "fluxgate-input-flux"))
+	return p, errors.Join(
+		link(bin, "flux", "fluxgate-input-flux"), link(bin, "whisper", "fluxgate-sink-whisper"), link(bin, "basic", "fluxgate-resampler-basic"))
 }
 
 // link gives a program in bin the name by which Fluxgate finds a plugin. What go

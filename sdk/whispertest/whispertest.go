@@ -71,11 +71,12 @@ func (c Config) Start(t testing.TB) *Gate {
 	if err != nil {
 		t.Fatalf("start %s: %v", program.path, err)
 	}
-	t.Cleanup(func() { g.process.end(t) })
 	g.URL, g.Key, err = g.process.address()
 	if err != nil {
-		t.Fatalf("start %s: %v", program.path, err)
+		_ = g.process.stop() // what it did until now is in its log
+		t.Fatalf("start %s: %v\n%s", program.path, err, g.process.tail())
 	}
+	t.Cleanup(func() { g.process.end(t) })
 	return g
 }
 
@@ -101,6 +102,7 @@ func (g *Gate) Send(metric string, points ...sdk.Point) {
 		g.t.Fatalf("send %s: %v", metric, err)
 	}
 	request.Header.Set("X-Fluxgate-Ack", "delivered")
+	request.Close = true // nothing of it is left when the test ends
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		g.t.Fatalf("send %s: %v%s", metric, err, g.process.obituary())
