@@ -16,7 +16,7 @@ import (
 //	gate := c.Start(t)
 type Config struct {
 	Retentions   string         // the archives of each file, in the form of storage-schemas.conf
-	Aggregation  string         // how coarser archives are filled: average, sum, last, max or min
+	Aggregation  string         // how coarser archives are filled, as storage-aggregation.conf names it
 	XFilesFactor float64        // share of points that must be known for that, 0 to 1
 	MaxAge       time.Duration  // how old a timestamp may be, in whole seconds; backfill may be older
 	Settings     map[string]any // other settings of the whisper sink, by their names

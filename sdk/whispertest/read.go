@@ -109,8 +109,12 @@ func (g *Gate) read(metric string, step time.Duration) (archive, error) {
 	return choose(all, step)
 }
 
-// archive returns an empty archive of a new file.
+// archive returns an empty archive of a new file. Which archives it has is not
+// known where the sink has rules for that.
 func (c Config) archive(step time.Duration) (archive, error) {
+	if seconds := int64(step / time.Second); seconds > 0 && c.Settings["schemas"] != nil {
+		return archive{schema.Retention{Step: seconds, Count: 1}, make([]byte, pointSize)}, nil
+	}
 	retentions, err := schema.ParseRetentions(c.Retentions)
 	if err != nil {
 		return archive{}, err

@@ -26,7 +26,7 @@ type failing struct {
 }
 
 // run runs test as the test binary would, and returns what the test has said.
-func run(t *testing.T, test func(t testing.TB)) *failing {
+func run(t testing.TB, test func(t testing.TB)) *failing {
 	t.Helper()
 	f := &failing{TB: t}
 	ended := make(chan struct{})
