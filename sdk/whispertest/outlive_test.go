@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -96,4 +97,23 @@ func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, _ := bytes.Cut(stat, []byte(") "))
 	return err == nil && !bytes.HasPrefix(state, []byte("Z"))
+}
+
+// The kernel ends a Fluxgate with the thread that has started it. The end of the
+// thread on which a test calls Start is not that.
+func TestStartingThreadEnds(t *testing.T) {
+	t.Parallel()
+	var gate *whispertest.Gate
+	started := make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // until the goroutine ends, and the thread with it
+		defer close(started)
+		gate = whispertest.Start(t)
+	}()
+	<-started
+	gate.Send(metric, point(time.Now().Unix(), 1))
+	gate.Send(metric, point(time.Now().Unix()+30, 2))
+	if dead := gate.Dead(); dead != "" {
+		t.Error(dead)
+	}
 }

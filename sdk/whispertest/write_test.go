@@ -53,9 +53,10 @@ func TestFileIsReadWhole(t *testing.T) {
 	c := Default()
 	c.Retentions, c.Aggregation, c.XFilesFactor, c.MaxAge = "1s:2h,1h:1d", "last", 0, 2*time.Hour
 	gate := c.Start(t)
-	const rounds = 400
+	const rounds = 30
 	first := time.Now().Unix()/3600*3600 - 3600 // all in one hour
 	sent := make(chan struct{})
+	defer func() { <-sent }()
 	go func() {
 		defer close(sent)
 		for i := range int64(rounds) {
