@@ -102,7 +102,7 @@ func TestPointsOfARing(t *testing.T) {
 		"in another's place":                {ring(10, 980, 1000, 990), 1000, []int64{980}},
 		"no start of an interval":           {ring(10, 980, 993, 1000), 1000, []int64{980, 1000}},
 		"ahead of the clock":                {ring(10, 1040, 1020, 1030), 1000, []int64{1020, 1030, 1040}},
-		"the first is empty, though others": {ring(10, 0, 990, 1000), 1000, nil}, // as Graphite sees it
+		"the first is empty, though others": {ring(10, 0, 1000, 980), 1000, nil}, // as Graphite sees it
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want []sdk.Point
@@ -113,6 +113,39 @@ func TestPointsOfARing(t *testing.T) {
 				t.Errorf("got %v\nwant %v", got, want)
 			}
 		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	// header returns a file of so many bytes with one archive.
+	header := func(size, archives int, offset, step, count uint32) []byte {
+		raw := make([]byte, max(size, headerSize+archiveHeaderSize))
+		binary.BigEndian.PutUint32(raw[12:], uint32(archives))
+		for i, n := range []uint32{offset, step, count} {
+			binary.BigEndian.PutUint32(raw[headerSize+4*i:], n)
+		}
+		return raw[:size]
+	}
+	if _, err := parse(header(64, 1, 28, 60, 3)); err != nil {
+		t.Errorf("a good one: %v", err)
+	}
+	for name, c := range map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"empty":               {nil, "it has 0 bytes, fewer than the header of a whisper file"},
+		"cut in the header":   {header(27, 1, 28, 60, 3), "it has 27 bytes, which is no room for the headers of 1 archives"},
+		"no archive":          {header(64, 0, 28, 60, 3), "no room for the headers of 0 archives"},
+		"too many archives":   {header(64, 1<<31, 28, 60, 3), "no room for the headers of 2147483648 archives"},
+		"no step":             {header(64, 1, 28, 0, 3), "archive 0 has 3 points of 0 seconds that end at 64"},
+		"no points":           {header(64, 1, 28, 60, 0), "archive 0 has 0 points of 60 seconds that end at 28"},
+		"cut in the archive":  {header(63, 1, 28, 60, 3), "it has 63 bytes, and archive 0 has 3 points of 60 seconds that end at 64"},
+		"archive beyond":      {header(64, 1, 1<<31, 60, 3), "that end at 2147483684"},
+		"more points than 4G": {header(64, 1, 28, 1, math.MaxUint32), "that end at 51539607568"},
+	} {
+		if _, err := parse(c.raw); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v\nwant %s", name, err, c.want)
+		}
 	}
 }
 

@@ -148,19 +148,29 @@ func TestProgramOfThisRepository(t *testing.T) {
 	}
 }
 
-// Test binaries that find nothing built build it together, once.
-func TestBuiltOnce(t *testing.T) {
+// Test binaries that find nothing built build it one after the other, so that
+// only the first has something to do.
+func TestBuiltByOneAtATime(t *testing.T) {
 	t.Parallel()
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	environment := []string{"XDG_CACHE_HOME=" + t.TempDir(), "GOCACHE=" + string(bytes.TrimSpace(cache))}
+	folder := t.TempDir()
+	busy, overlaps := filepath.Join(folder, "busy"), filepath.Join(folder, "overlaps")
+	script := "#!/bin/sh\nmkdir " + busy + " || echo go \"$@\" >>" + overlaps + "\n" + goProgram(t) + " \"$@\"\ncode=$?\nrmdir " + busy + "\nexit $code\n"
+	if err := os.WriteFile(filepath.Join(folder, "go"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	environment := []string{
+		"XDG_CACHE_HOME=" + folder, "GOCACHE=" + string(bytes.TrimSpace(cache)), "PATH=" + folder + ":" + os.Getenv("PATH"),
+	}
 	const binaries = 3
 	outs := make(chan string)
 	for range binaries {
+		cmd := again(t, "TestReport", "developer", environment...)
 		go func() {
-			out, err := again(t, "TestReport", "developer", environment...).CombinedOutput()
+			out, err := cmd.CombinedOutput()
 			outs <- fmt.Sprint(string(out), err)
 		}()
 	}
@@ -168,6 +178,12 @@ func TestBuiltOnce(t *testing.T) {
 		if out := <-outs; !strings.HasPrefix(out, "PASS") {
 			t.Error(out)
 		}
+	}
+	if text, err := os.ReadFile(overlaps); err == nil {
+		t.Errorf("beside another one\n%s", text)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "fluxgate", "whispertest")); err != nil {
+		t.Errorf("nothing was built there: %v", err)
 	}
 }
 

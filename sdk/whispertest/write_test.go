@@ -91,3 +91,37 @@ func TestFileIsReadWhole(t *testing.T) {
 	}
 	t.Logf("%d reads beside %d writes", reads, rounds)
 }
+
+// While somebody builds the program, which may be half written, it is not started.
+func TestNotStartedWhileItIsBuilt(t *testing.T) {
+	t.Parallel()
+	found, err := findProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found.lock = filepath.Join(t.TempDir(), "lock")
+	built, err := lock(found.lock, syscall.LOCK_EX)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := Default().write(configFile(folder), filepath.Join(folder, "whisper")); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan *process)
+	go func() {
+		p, err := found.start(folder)
+		if err != nil {
+			t.Error(err)
+		}
+		started <- p
+	}()
+	Start(t) // time for the other one to be wrong
+	if log, err := os.ReadFile(filepath.Join(folder, "fluxgate.log")); err == nil {
+		t.Errorf("it was started, and logs\n%s", log)
+	}
+	built()
+	if p := <-started; p != nil {
+		p.end(t)
+	}
+}
