@@ -105,7 +105,7 @@ func TestHostOfProtocol1(t *testing.T) {
 		want          string // the end of what it prints
 	}{
 		{"the whisper sink", whisper, map[string]any{"path": root, "retentions": "60s:1h"}, all},
-		{"a sink that refuses its settings", whisper, map[string]any{"path": ""}, "setting \"path\" must be given"},
+		{"a sink that refuses its settings", whisper, map[string]any{"path": ""}, "path is empty"},
 		{"a sink that is not given what it needs", whisper, map[string]any{}, "setting \"path\" must be given"},
 		{"an unknown setting", whisper, map[string]any{"path": root, "pth": "x"}, `did you mean "path"`},
 		{"a sink of any author's", trapNamed(t, "sink"), nil, all},
