@@ -9,7 +9,7 @@ TESTFLAGS ?=
 FUZZTIME ?= 10s
 
 PLUGINS := $(wildcard plugins/*/*)
-PACKAGES := ./... ./testdata/servers ./testdata/carbontest # a pattern passes testdata by
+PACKAGES := ./... ./testdata/servers ./testdata/carbontest ./testdata/rogue # a pattern passes testdata by
 WIRE := sdk/internal/wire
 
 .PHONY: help run build test race fuzz check bench chaos proto

@@ -26,6 +26,7 @@ var broken = map[string]map[string]string{
 	},
 	"sink": {
 		"forgetting":              "stores what it acknowledges",
+		"opening for everybody":   "opens once, and as its own kind",
 		"refusing nothing":        "accepts an empty batch",
 		"keeping the first":       "accepts the same batch twice, and the last value of an interval stays",
 		"losing under load":       "stores what several calls bring at once",

@@ -55,6 +55,8 @@ type lenient struct {
 func serveLiar(kind, lie string) {
 	host := os.Getppid()
 	switch lie {
+	case "opening for everybody":
+		serveReopener()
 	case "describing vaguely":
 		serveAs(kind, lie, vague{}, func(c vague) string { return c.Path })
 	case "taking any setting":
