@@ -3,12 +3,12 @@ package main
 import "github.com/spf13/cobra"
 
 // pluginCommand is for those who write plugins and those who run them.
-func pluginCommand(_ *options) *cobra.Command {
+func pluginCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plugin",
 		Short: "Write, test and look after plugins",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(pluginTestCommand())
+	cmd.AddCommand(pluginNewCommand(), pluginDevCommand(o), pluginTestCommand())
 	return cmd
 }

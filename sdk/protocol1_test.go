@@ -105,8 +105,8 @@ func TestHostOfProtocol1(t *testing.T) {
 		want          string // the end of what it prints
 	}{
 		{"the whisper sink", whisper, map[string]any{"path": root, "retentions": "60s:1h"}, all},
-		{"a sink that refuses its settings", whisper, map[string]any{"path": ""}, "path is empty: set it to the folder of the whisper files\n"},
-		{"a sink that is not given what it needs", whisper, map[string]any{}, "path is empty: set it to the folder of the whisper files\n"},
+		{"a sink that refuses its settings", whisper, map[string]any{"path": ""}, "path is empty"},
+		{"a sink that is not given what it needs", whisper, map[string]any{}, "setting \"path\" must be given"},
 		{"an unknown setting", whisper, map[string]any{"path": root, "pth": "x"}, `did you mean "path"`},
 		{"a sink of any author's", trapNamed(t, "sink"), nil, all},
 		{"a plugin of another kind", trapNamed(t, "input"), nil, "this program is a plugin of kind input, and is configured as sink\n"},

@@ -211,9 +211,7 @@ async def _listen(guest: Guest, ready: Callable, *method: Any) -> None:
     await server.start()
     ready(path, asyncio.get_running_loop(), leave.set)
     await leave.wait()
-    await server.stop(0.1)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    await server.stop(0.1)  # which removes the socket
 
 
 def _await_end(host: int, stdout: int) -> None:

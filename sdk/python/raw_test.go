@@ -404,6 +404,34 @@ func TestAPluginLeavesItsHostsDeathFromWithinACall(t *testing.T) {
 	hosts.Wait()
 }
 
+// Standard output alone does not tell of a host's end where somebody else reads it.
+func TestAPluginLeavesWhenItsHostIsKilledThoughItsOutputIsRead(t *testing.T) {
+	t.Parallel()
+	s, _ := spec(t, actor, nil)
+	cmd := exec.Command("/bin/sh", "-c", s.Path+" & echo $!; wait")
+	cmd.Env = []string{"PLUGIN_OF_FLUXGATE=fluxgate.v1", "PLUGIN_UNIX_SOCKET_DIR=" + s.SocketDir}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, pid := bufio.NewReader(out), 0
+	for range 2 { // the process id, and the handshake
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+			pid = n
+		}
+	}
+	_ = cmd.Process.Kill()
+	awaitEnd(t, pid)
+	_ = cmd.Wait()
+}
+
 // A host that has died before the plugin looks for it has left nobody to read
 // what the plugin prints. The plugin's parent here lives on.
 func TestAPluginLeavesWhenNobodyReadsWhatItPrints(t *testing.T) {

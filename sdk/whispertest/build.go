@@ -1,154 +1,117 @@
 package whispertest
 
 import (
+	"bufio"
 	"crypto/sha256"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
-	"slices"
+	"strings"
 	"syscall"
-	"time"
 )
 
-// packages are the programs of a gate, and where fluxgate looks for them.
-var packages = map[string]string{
-	"fluxgate/core":                    "fluxgate",
-	"fluxgate/plugins/input/flux":      "plugins/fluxgate-input-flux",
-	"fluxgate/plugins/resampler/basic": "plugins/fluxgate-resampler-basic",
-	"fluxgate/plugins/sink/whisper":    "plugins/fluxgate-sink-whisper",
+// repository returns the folder of Fluxgate's own module if the test is part of
+// it, else "".
+func repository() string {
+	folder, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for {
+		file, err := os.Open(filepath.Join(folder, "go.mod"))
+		if err == nil {
+			defer file.Close()
+			line, _ := bufio.NewReader(file).ReadString('\n')
+			if strings.TrimSpace(line) == "module fluxgate" {
+				return folder
+			}
+			return ""
+		}
+		if folder == filepath.Dir(folder) {
+			return ""
+		}
+		folder = filepath.Dir(folder)
+	}
 }
 
-// unused is how long programs are kept that no test has asked for.
-const unused = 24 * time.Hour
-
-// build returns the path of fluxgate as built from the sources of the module in
-// folder. It is built into the user's cache, where Go finds in a third of a
-// second that nothing has changed; of several test binaries at once one builds.
-// Each version has a folder of its own, so that those of running tests stay.
-func build(source string) (string, error) {
-	cache, err := os.UserCacheDir()
+// build brings the program of the repository at root up to date, and the plugins
+// that it cannot do without. They lie in the user's folder for caches, one folder for each
+// repository, where one test binary at a time builds.
+func build(root string) (program, error) {
+	consult(root)
+	caches, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no place to build fluxgate: %w", err)
+		return program{}, fmt.Errorf("no folder to build fluxgate in: %w: set %s to the program", err, programVariable)
 	}
-	home := filepath.Join(cache, "fluxgate-whispertest", digest([]byte(source)))
-	draft := filepath.Join(home, "draft")
-	if err := os.MkdirAll(draft, 0o700); err != nil {
-		return "", err
+	bin := filepath.Join(caches, "fluxgate", "whispertest", fmt.Sprintf("%.8x", sha256.Sum256([]byte(root))))
+	if err := os.MkdirAll(filepath.Join(bin, "plugins"), 0o755); err != nil {
+		return program{}, err
 	}
-	lock, err := lockFile(filepath.Join(home, "lock"))
+	p := program{path: filepath.Join(bin, "core"), lock: filepath.Join(bin, "lock")}
+	release, err := lock(p.lock, syscall.LOCK_EX)
 	if err != nil {
-		return "", err
+		return program{}, err
 	}
-	defer lock.Close()
-	if err := compile(source, draft); err != nil {
-		return "", err
+	defer release()
+	// The commit is left out, or each one would have all of them linked again.
+	command := exec.Command("go", "build", "-buildvcs=false", "-o", bin+"/", "fluxgate/core",
+		"fluxgate/plugins/input/flux", "fluxgate/plugins/sink/whisper", "fluxgate/plugins/resampler/basic")
+	command.Dir = root
+	if out, err := command.CombinedOutput(); err != nil {
+		return program{}, fmt.Errorf("build fluxgate: %w\n%s", err, out)
 	}
-	id, err := identify(draft)
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(home, id)
-	if err := arrange(draft, bin); err != nil {
-		return "", err
-	}
-	return filepath.Join(bin, "fluxgate"), prune(home, draft, bin)
+	return p, errors.Join(
+		link(bin, "flux", "fluxgate-input-flux"), link(bin, "whisper", "fluxgate-sink-whisper"), link(bin, "basic", "fluxgate-resampler-basic"))
 }
 
-func digest(b []byte) string { return fmt.Sprintf("%.16x", sha256.Sum256(b)) }
+// link gives a program in bin the name by which Fluxgate finds a plugin. What go
+// build has made keeps its own name, by which it sees that it is up to date.
+func link(bin, program, plugin string) error {
+	err := os.Symlink(filepath.Join("..", program), filepath.Join(bin, "plugins", plugin))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
 
-// lockFile waits until no other process has locked the file.
-func lockFile(path string) (*os.File, error) {
-	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// consult reads every folder of the program's sources, so that go test knows that
+// its result depends on them, and does not take it from its cache when they have
+// changed.
+func consult(root string) {
+	for _, part := range []string{"core", "plugins", "sdk"} {
+		_ = filepath.WalkDir(filepath.Join(root, part), func(string, fs.DirEntry, error) error { return nil })
+	}
+}
+
+// hold keeps others from building the program until release.
+func (p program) hold() (release func(), err error) {
+	if p.lock == "" {
+		return func() {}, nil
+	}
+	return lock(p.lock, syscall.LOCK_SH)
+}
+
+// lock waits for a lock of the file at path, which it makes where it is missing.
+func lock(path string, how int) (release func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	if err := flock(file, how); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+// flock is flock(2), again after a signal. The lock is given back when file is
+// closed.
+func flock(file *os.File, how int) error {
 	for {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-		if err == nil {
-			return lock, nil
-		}
-		if err != syscall.EINTR {
-			return nil, errors.Join(err, lock.Close())
-		}
-	}
-}
-
-// compile builds each package into a program of the folder draft that is called
-// as the package's folder.
-func compile(source, draft string) error {
-	args := []string{"build", "-o", draft + "/"}
-	for name := range packages {
-		args = append(args, name)
-	}
-	cmd := exec.Command("go", args...)
-	cmd.Dir = source
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build fluxgate in %s: %w\n%s", source, err, out)
-	}
-	return nil
-}
-
-// identify returns what differs when any of the programs does: Go gives each an
-// id of its contents.
-func identify(draft string) (string, error) {
-	var ids []string
-	for name := range packages {
-		program, err := elf.Open(filepath.Join(draft, path.Base(name)))
-		if err != nil {
-			return "", err
-		}
-		note := program.Section(".note.go.buildid")
-		if note == nil {
-			return "", errors.Join(fmt.Errorf("%s has no build id", name), program.Close())
-		}
-		id, err := note.Data()
-		if err := errors.Join(err, program.Close()); err != nil {
-			return "", err
-		}
-		ids = append(ids, string(id))
-	}
-	slices.Sort(ids)
-	return digest(fmt.Append(nil, ids)), nil
-}
-
-// arrange makes the folder bin, whole from the start, unless it is there.
-func arrange(draft, bin string) error {
-	now := time.Now()
-	err := os.Chtimes(bin, now, now)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	half, err := os.MkdirTemp(filepath.Dir(bin), "half-")
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(filepath.Join(half, "plugins"), 0o700); err != nil {
-		return err
-	}
-	for name, program := range packages {
-		if err := os.Link(filepath.Join(draft, path.Base(name)), filepath.Join(half, program)); err != nil {
+		if err := syscall.Flock(int(file.Fd()), how); err != syscall.EINTR {
 			return err
 		}
 	}
-	return os.Rename(half, bin)
-}
-
-// prune removes the folders of home that have not been used for long, except
-// those to keep.
-func prune(home string, keep ...string) error {
-	entries, err := os.ReadDir(home)
-	for _, e := range entries {
-		folder := filepath.Join(home, e.Name())
-		info, statErr := e.Info()
-		if !e.IsDir() || slices.Contains(keep, folder) || statErr == nil && time.Since(info.ModTime()) < unused {
-			continue
-		}
-		err = errors.Join(err, statErr, os.RemoveAll(folder))
-	}
-	return err
 }

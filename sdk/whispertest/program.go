@@ -10,48 +10,59 @@ import (
 	"sync"
 )
 
-// programEnv names the program to test with.
-const programEnv = "WHISPERTEST_FLUXGATE"
+// programVariable names the program in the environment.
+const programVariable = "WHISPERTEST_FLUXGATE"
 
-// program returns the path of fluxgate for this process's tests.
-var program = sync.OnceValues(func() (string, error) { return locate(".") })
-
-// locate returns the path of fluxgate for the tests of the module that folder
-// lies in.
-func locate(folder string) (string, error) {
-	if path := os.Getenv(programEnv); path != "" {
-		found, err := exec.LookPath(path)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", programEnv, err)
-		}
-		return filepath.Abs(found)
-	}
-	modules := folders(folder)
-	if source := modules["fluxgate"]; source != "" {
-		return build(source)
-	}
-	if path, err := exec.LookPath("fluxgate"); err == nil {
-		return filepath.Abs(path)
-	}
-	if sdk := modules["fluxgate/sdk"]; sdk != "" {
-		if path, err := exec.LookPath(filepath.Join(filepath.Dir(sdk), "fluxgate")); err == nil {
-			return path, nil
-		}
-	}
-	return "", errors.New("no program fluxgate on the PATH, nor beside the module fluxgate/sdk: " +
-		"set " + programEnv + " to its path")
+// A program is a fluxgate on the disk.
+type program struct {
+	path string
+	lock string // held shared while the program is started, because others build it; "" for one that nobody builds
 }
 
-// folders returns where the modules fluxgate and fluxgate/sdk lie, those of them
-// that the module of folder is or requires.
-func folders(folder string) map[string]string {
-	cmd := exec.Command("go", "list", "-m", "-e", "-f", "{{.Path}}\t{{.Dir}}", "fluxgate", "fluxgate/sdk")
-	cmd.Dir = folder
-	out, _ := cmd.Output() // without Go, or a module, there are none
-	found := make(map[string]string)
-	for line := range strings.Lines(string(out)) {
-		path, dir, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		found[path] = dir
+// findProgram looks for the program once in the life of a test binary.
+var findProgram = sync.OnceValues(func() (program, error) {
+	if path := os.Getenv(programVariable); path != "" {
+		return named(path)
 	}
-	return found
+	if root := repository(); root != "" {
+		return build(root)
+	}
+	if path, err := exec.LookPath("fluxgate"); err == nil {
+		return named(path)
+	}
+	path, err := besideSources()
+	if err != nil {
+		return program{}, fmt.Errorf("there is no fluxgate on the PATH, and %w: set %s to the program", err, programVariable)
+	}
+	return named(path)
+})
+
+// named returns the program at path, which must be one that can be executed.
+func named(path string) (program, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return program{}, err
+	}
+	if _, err := exec.LookPath(path); err != nil {
+		return program{}, fmt.Errorf("fluxgate: %w: set %s to the program, or put it on the PATH", err, programVariable)
+	}
+	return program{path: path}, nil
+}
+
+// besideSources returns the program that lies beside the folder of the sdk's
+// module.
+func besideSources() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "fluxgate/sdk").Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return "", fmt.Errorf("the folder of module fluxgate/sdk is unknown (%s)", strings.TrimSpace(string(exit.Stderr)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("the folder of module fluxgate/sdk is unknown (%w)", err)
+	}
+	folder := strings.TrimSpace(string(out))
+	path := filepath.Join(filepath.Dir(folder), "fluxgate")
+	if _, err := os.Stat(path); folder == "" || err != nil {
+		return "", fmt.Errorf("none beside the folder of the sdk (%s)", folder)
+	}
+	return path, nil
 }

@@ -3,109 +3,154 @@ package whispertest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"fluxgate/sdk"
 	"fluxgate/sdk/schema"
 )
 
-// pollInterval is the pause between two looks at a file.
+// pollInterval is how often a file is looked at again.
 const pollInterval = 5 * time.Millisecond
 
-// Series returns what the finest archive of a metric's file holds now; no points
-// when there is no file.
+// Series returns what the finest archive of the metric's file holds now: nothing
+// when there is no such file yet. Each timestamp is the start of an interval.
 func (g *Gate) Series(metric string) sdk.Series {
 	g.t.Helper()
-	return g.points(place{metric: metric})
+	return g.series(metric, 0)
 }
 
-// Archive is like [Gate.Series], for the archive with the given step.
+// Archive returns what the archive with this step holds now: nothing when the
+// metric has no file yet.
 func (g *Gate) Archive(metric string, step time.Duration) sdk.Series {
 	g.t.Helper()
-	return g.points(place{metric, step})
+	return g.series(metric, step)
 }
 
-func (g *Gate) points(p place) sdk.Series {
+// series returns the points of the archive with this step, 0 for the finest.
+func (g *Gate) series(metric string, step time.Duration) sdk.Series {
 	g.t.Helper()
-	a, err := g.read(p)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		g.t.Fatalf("%s: %v", p, err)
+	var found archive
+	var err error
+	if !g.poll(func() bool {
+		found, err = g.read(metric, step)
+		return !errors.Is(err, errBusy)
+	}) || err != nil {
+		g.t.Fatalf("metric %s: %v", metric, err)
 	}
-	return sdk.Series{Metric: p.metric, Points: a.points}
+	return sdk.Series{Metric: metric, Points: found.points(time.Now().Unix())}
 }
 
-// Metrics returns the names of the metrics that have a file, in order.
+// Metrics returns every metric that has a file, in alphabetical order.
 func (g *Gate) Metrics() []string {
 	g.t.Helper()
-	names, err := g.stored()
+	metrics, err := g.metrics()
 	if err != nil {
-		g.t.Fatalf("whispertest: %v", err)
+		g.t.Fatalf("whisper files: %v", err)
 	}
-	return names
+	return metrics
 }
 
-func (g *Gate) stored() (names []string, err error) {
-	err = filepath.WalkDir(g.Files, func(path string, _ fs.DirEntry, err error) error {
-		if name, ok := strings.CutSuffix(path, ".wsp"); ok && err == nil {
-			name = strings.TrimPrefix(name, g.Files+"/")
-			names = append(names, strings.ReplaceAll(name, "/", "."))
+func (g *Gate) metrics() (all []string, err error) {
+	err = filepath.WalkDir(g.Folder, func(path string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // no datapoint has come yet, or a file got its name meanwhile
+			return nil
+		}
+		if name, whisper := strings.CutSuffix(path, ".wsp"); whisper {
+			name = strings.TrimPrefix(name, g.Folder+string(filepath.Separator))
+			all = append(all, strings.ReplaceAll(name, string(filepath.Separator), "."))
 		}
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // nothing is stored yet
+	slices.Sort(all)
+	return all, err
+}
+
+// poll calls look until it returns true, and returns false if it has not within
+// the gate's patience.
+func (g *Gate) poll(look func() bool) bool {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for end := time.Now().Add(g.config.Patience); !look(); <-tick.C {
+		if time.Now().After(end) {
+			return false
+		}
 	}
-	slices.Sort(names)
-	return names, err
+	return true
 }
 
-// A place is an archive of a metric's file; a step of 0 stands for the finest.
-type place struct {
-	metric string
-	step   time.Duration
-}
+// errBusy is that somebody writes to a file.
+var errBusy = errors.New("its file is locked by somebody who writes to it")
 
-func (p place) String() string {
-	if p.step == 0 {
-		return p.metric + ", finest archive"
-	}
-	return fmt.Sprintf("%s, archive of step %v", p.metric, p.step)
-}
-
-// read reads an archive. It waits for a writer, for as long as the gate's
-// patience lasts.
-func (g *Gate) read(p place) (archive, error) {
-	path, err := schema.Path(p.metric)
+// read returns the archive with this step of the metric's file, 0 for the finest.
+// Without a file it is the empty archive of one to come.
+func (g *Gate) read(metric string, step time.Duration) (archive, error) {
+	path, err := schema.Path(metric)
 	if err != nil {
 		return archive{}, err
 	}
-	for deadline := time.Now().Add(g.patience); ; time.Sleep(pollInterval) {
-		all, err := readFile(filepath.Join(g.Files, path), time.Now().Unix())
-		if errors.Is(err, errBusy) && time.Now().Before(deadline) {
-			continue
-		}
-		if err != nil {
-			return archive{}, err
-		}
-		return p.in(all)
+	raw, err := readLocked(filepath.Join(g.Folder, path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return g.config.archive(step)
 	}
+	if err != nil {
+		return archive{}, err
+	}
+	all, err := parse(raw)
+	if err != nil {
+		return archive{}, fmt.Errorf("whisper file %s: %w", path, err)
+	}
+	return choose(all, step)
 }
 
-// in returns the archive that p means.
-func (p place) in(all []archive) (archive, error) {
-	if p.step == 0 {
-		return all[0], nil
+// archive returns an empty archive of a new file. Which archives it has is not
+// known where the sink has rules for that.
+func (c Config) archive(step time.Duration) (archive, error) {
+	if seconds := int64(step / time.Second); seconds > 0 && c.Settings["schemas"] != nil {
+		return archive{schema.Retention{Step: seconds, Count: 1}, make([]byte, pointSize)}, nil
 	}
-	var has []string
+	retentions, err := schema.ParseRetentions(c.Retentions)
+	if err != nil {
+		return archive{}, err
+	}
+	all := make([]archive, len(retentions))
+	for i, r := range retentions {
+		all[i] = archive{r, make([]byte, r.Count*pointSize)}
+	}
+	return choose(all, step)
+}
+
+// choose returns the archive with this step, 0 for the finest.
+func choose(all []archive, step time.Duration) (archive, error) {
+	var names []string
 	for _, a := range all {
-		if time.Duration(a.Step)*time.Second == p.step {
+		if step == 0 || time.Duration(a.Step)*time.Second == step {
 			return a, nil
 		}
-		has = append(has, a.Retention.String())
+		names = append(names, a.String())
 	}
-	return archive{}, fmt.Errorf("its file has no such archive, it has %s", strings.Join(has, ","))
+	return archive{}, fmt.Errorf("there is no archive with a step of %v: there are %s", step, strings.Join(names, ", "))
+}
+
+// readLocked reads a file while nobody writes to it: the whisper sink, and Carbon
+// if it is told to, hold the lock meanwhile. The error is [errBusy] while they do.
+func readLocked(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	switch err := flock(file, syscall.LOCK_SH|syscall.LOCK_NB); {
+	case err == syscall.EWOULDBLOCK:
+		return nil, errBusy
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return io.ReadAll(file)
 }

@@ -1,130 +1,163 @@
 package whispertest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"fluxgate/sdk"
 )
 
-// Want waits until the finest archive of a metric's file holds these points, and
-// no others. It fails the test when they are not there in time, and tells in
-// what the two differ.
-//
-// A timestamp stands for the interval that it lies in, and of several points in
-// one interval the last counts, as in the file. Without points Want wants that
-// nothing is stored, and does not wait for what may come.
+// maxPointsShown is how many points of a list a failure shows.
+const maxPointsShown = 20
+
+// Want waits until the finest archive of the metric's file holds these points,
+// and maybe others. A point stands for the interval that its timestamp is in; of
+// several in one interval only the last is wanted, as whisper keeps it. Values
+// are equal or they are not: nothing is rounded.
 func (g *Gate) Want(metric string, points ...sdk.Point) {
 	g.t.Helper()
-	g.want(place{metric: metric}, points)
+	g.want(metric, 0, points, false)
 }
 
-// WantArchive is like [Gate.Want], for the archive with the given step.
+// WantOnly is [Gate.Want] for all that the archive holds: no points are wanted
+// besides. Without any it wants that nothing is there, and does not wait for
+// something to come.
+func (g *Gate) WantOnly(metric string, points ...sdk.Point) {
+	g.t.Helper()
+	g.want(metric, 0, points, true)
+}
+
+// WantArchive is [Gate.Want] for the archive with this step.
 func (g *Gate) WantArchive(metric string, step time.Duration, points ...sdk.Point) {
 	g.t.Helper()
-	g.want(place{metric, step}, points)
+	g.want(metric, step, points, false)
 }
 
-func (g *Gate) want(p place, points []sdk.Point) {
+func (g *Gate) want(metric string, step time.Duration, points []sdk.Point, only bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(g.patience); ; time.Sleep(pollInterval) {
-		a, err := g.read(p)
-		missing := errors.Is(err, fs.ErrNotExist)
-		if err != nil && !missing {
-			g.t.Fatalf("%s: %v", p, err)
+	if len(points) == 0 && !only {
+		g.t.Fatalf("metric %s: no points are wanted: name some, or call WantOnly", metric)
+	}
+	var found archive
+	var err error
+	var got, want []sdk.Point
+	met := g.poll(func() bool {
+		if found, err = g.read(metric, step); err != nil {
+			return !errors.Is(err, errBusy)
 		}
-		if a.holds(points) {
-			return
-		}
-		if g.over() {
-			g.t.Fatalf("%s\nfluxgate left meanwhile: %v", g.report(p, a, missing, points), g.err)
-		}
-		if time.Now().After(deadline) {
-			g.t.Fatalf("%s", g.report(p, a, missing, points))
-		}
+		got, want = found.points(time.Now().Unix()), found.intervals(points)
+		return meets(got, want, only)
+	})
+	if err != nil {
+		g.t.Fatalf("metric %s: %v%s", metric, err, g.process.obituary())
+	}
+	if !met {
+		g.t.Fatal(g.complaint(metric, found, got, want, only))
 	}
 }
 
-func (a archive) holds(points []sdk.Point) bool {
-	return maps.Equal(byInterval(a.points, a.Step), byInterval(points, a.Step))
-}
-
-// byInterval returns the last value of each interval.
-func byInterval(points []sdk.Point, step int64) map[int64]float64 {
-	values := make(map[int64]float64, len(points))
+// intervals returns points as the archive would keep them, in ascending order of
+// time.
+func (a archive) intervals(points []sdk.Point) []sdk.Point {
+	last := make(map[int64]float64, len(points))
 	for _, p := range points {
-		values[p.Timestamp-p.Timestamp%max(1, step)] = p.Value
+		last[a.interval(p.Timestamp)] = p.Value
 	}
-	return values
+	all := make([]sdk.Point, 0, len(last))
+	for at, value := range last {
+		all = append(all, sdk.Point{Timestamp: at, Value: value})
+	}
+	slices.SortFunc(all, func(a, b sdk.Point) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	return all
 }
 
-// maxLines bounds how many intervals or metrics a report names.
-const maxLines = 20
-
-// report tells what was got where points were wanted.
-func (g *Gate) report(p place, a archive, missing bool, points []sdk.Point) string {
-	if missing {
-		return fmt.Sprintf("%s: got no file after %v, want\n%s%s", p, g.patience, list(points), g.others())
+// meets reports whether got has all of want, and only that if so told.
+func meets(got, want []sdk.Point, only bool) bool {
+	if only {
+		return slices.Equal(got, want)
 	}
-	got, want := byInterval(a.points, a.Step), byInterval(points, a.Step)
-	all := maps.Clone(got)
-	maps.Copy(all, want)
-	var lines []string
-	for _, at := range slices.Sorted(maps.Keys(all)) {
-		is, known := got[at]
-		should, wanted := want[at]
-		if is != should || known != wanted {
-			lines = append(lines, fmt.Sprintf("\t%s: got %s, want %s\n", moment(at), told(is, known), told(should, wanted)))
+	return !slices.ContainsFunc(want, func(p sdk.Point) bool { return !slices.Contains(got, p) })
+}
+
+// complaint tells what is wrong with an archive: metric, archive, got, want.
+func (g *Gate) complaint(metric string, a archive, got, want []sdk.Point, only bool) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "not as wanted after %v\nmetric  %s\narchive %v\ngot     ", g.config.Patience, metric, a.Retention)
+	if len(got) == 0 {
+		text.WriteString(g.nothing(metric))
+	}
+	list(&text, got, func(p sdk.Point) string {
+		if only && !slices.ContainsFunc(want, at(p.Timestamp)) {
+			return "not wanted"
 		}
+		return ""
+	})
+	text.WriteString("\nwant    ")
+	if only {
+		text.WriteString("only ")
 	}
-	return fmt.Sprintf("%s, archive %v: after %v %d of %d intervals are not as wanted:\n%s",
-		p.metric, a.Retention, g.patience, len(lines), len(all), first(lines))
-}
-
-// told returns the value of an interval in words.
-func told(value float64, known bool) string {
-	if !known {
-		return "nothing"
+	if len(want) == 0 {
+		text.WriteString("nothing")
 	}
-	return fmt.Sprint(value)
+	list(&text, want, func(p sdk.Point) string {
+		i := slices.IndexFunc(got, at(p.Timestamp))
+		switch {
+		case i < 0:
+			return "missing"
+		case got[i].Value != p.Value:
+			return "got " + number(got[i].Value)
+		}
+		return ""
+	})
+	text.WriteString(g.process.obituary())
+	return text.String()
 }
 
-func moment(timestamp int64) string {
-	return fmt.Sprintf("%d (%s)", timestamp, time.Unix(timestamp, 0).UTC().Format(time.RFC3339))
-}
-
-func list(points []sdk.Point) string {
-	var lines []string
-	for _, p := range points {
-		lines = append(lines, fmt.Sprintf("\t%s: %v\n", moment(p.Timestamp), p.Value))
-	}
-	return first(lines)
-}
-
-// first joins lines, and counts those that are too many.
-func first(lines []string) string {
-	if more := len(lines) - maxLines; more > 0 {
-		return strings.Join(lines[:maxLines], "") + fmt.Sprintf("\tand %d more\n", more)
-	}
-	return strings.Join(lines, "")
-}
-
-// others tells which metrics have a file.
-func (g *Gate) others() string {
-	names, err := g.stored()
+// nothing says what there is besides an archive that is empty.
+func (g *Gate) nothing(metric string) string {
+	metrics, err := g.metrics()
 	switch {
 	case err != nil:
-		return err.Error()
-	case len(names) == 0:
-		return "no metric has a file"
+		return fmt.Sprintf("nothing (whisper files: %v)", err)
+	case slices.Contains(metrics, metric):
+		return "nothing, though the metric has a file"
+	case len(metrics) == 0:
+		return "nothing, and no other metric has come either"
 	}
-	for i, name := range names {
-		names[i] = "\t" + name + "\n"
+	more := ""
+	if len(metrics) > maxPointsShown {
+		more = fmt.Sprintf(" and %d more", len(metrics)-maxPointsShown)
+		metrics = metrics[:maxPointsShown]
 	}
-	return "these metrics have a file:\n" + first(names)
+	return "nothing; what has come is " + strings.Join(metrics, ", ") + more
 }
+
+// list writes the newest of points, one to a line, and what remark says of each.
+func list(text *strings.Builder, points []sdk.Point, remark func(sdk.Point) string) {
+	older := max(0, len(points)-maxPointsShown)
+	if older > 0 {
+		fmt.Fprintf(text, "%d older, then", older)
+	}
+	for i, p := range points[older:] {
+		if i > 0 || older > 0 {
+			text.WriteString("\n        ")
+		}
+		fmt.Fprintf(text, "%d %s", p.Timestamp, number(p.Value))
+		if r := remark(p); r != "" {
+			fmt.Fprintf(text, "  <- %s", r)
+		}
+	}
+}
+
+// at returns whether a point has the timestamp.
+func at(timestamp int64) func(sdk.Point) bool {
+	return func(p sdk.Point) bool { return p.Timestamp == timestamp }
+}
+
+// number writes a value with as many digits as tell it from every other.
+func number(value float64) string { return strconv.FormatFloat(value, 'g', -1, 64) }
