@@ -1,7 +1,6 @@
 package whispertest
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,37 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 )
 
-// repository returns the folder of Fluxgate's own module if the test is part of
-// it, else "".
-func repository() string {
-	folder, err := os.Getwd()
-	if err != nil {
-		return ""
-	}
-	for {
-		file, err := os.Open(filepath.Join(folder, "go.mod"))
-		if err == nil {
-			defer file.Close()
-			line, _ := bufio.NewReader(file).ReadString('\n')
-			if strings.TrimSpace(line) == "module fluxgate" {
-				return folder
-			}
-			return ""
-		}
-		if folder == filepath.Dir(folder) {
-			return ""
-		}
-		folder = filepath.Dir(folder)
-	}
-}
-
-// build brings the program of the repository at root up to date, and the plugins
-// that it cannot do without. They lie in the user's folder for caches, one folder for each
-// repository, where one test binary at a time builds.
+// build brings the program of the module fluxgate at root up to date, and the
+// plugins that it cannot do without. They lie in the user's folder for caches, in
+// a folder for each root, where one test binary at a time builds.
 func build(root string) (program, error) {
 	consult(root)
 	caches, err := os.UserCacheDir()

@@ -28,14 +28,21 @@ func again(t *testing.T, test, role string, environment ...string) *exec.Cmd {
 	return cmd
 }
 
-// A test binary that is killed leaves no Fluxgate and no plugin.
+// A test binary that is killed leaves no Fluxgate, no plugin and no folder.
 func TestKilledTestBinary(t *testing.T) {
 	if os.Getenv(roleVariable) != "" {
-		fmt.Printf("started %d\n", whispertest.Start(t).Pid())
+		gate := whispertest.Start(t)
+		gate.Send(metric, point(time.Now().Unix(), 1))
+		fmt.Printf("started %d\n", gate.Pid())
 		select {} // until it is killed
 	}
 	t.Parallel()
-	victim := again(t, "TestKilledTestBinary", "victim", "TMPDIR="+t.TempDir())
+	temporary, err := os.MkdirTemp("", "w") // sockets lie in it, whose paths must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temporary) })
+	victim := again(t, "TestKilledTestBinary", "victim", "TMPDIR="+temporary)
 	out, err := victim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +55,7 @@ func TestKilledTestBinary(t *testing.T) {
 		_, _ = fmt.Sscanf(lines.Text(), "started %d", &pid)
 	}
 	left := append(children(t, pid), pid)
-	if len(left) != 3 { // the sink, the input, and Fluxgate itself
+	if len(left) != 4 { // the sink, the input, Fluxgate itself, and who removes its folder
 		t.Errorf("processes %v of a test that has started one Fluxgate", left)
 	}
 	if err := victim.Process.Kill(); err != nil {
@@ -62,6 +69,9 @@ func TestKilledTestBinary(t *testing.T) {
 		if !alive(left[0]) {
 			left = left[1:]
 		}
+	}
+	if entries, err := os.ReadDir(temporary); err != nil || len(entries) > 0 {
+		t.Errorf("in the folder for temporary files it leaves %v, %v", entries, err)
 	}
 }
 

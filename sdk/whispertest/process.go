@@ -23,16 +23,30 @@ const (
 
 // A process is a running Fluxgate.
 type process struct {
-	cmd  *exec.Cmd
-	log  string        // path of all that it logs
-	line chan string   // the first line that it prints
-	gone chan struct{} // closed when it has ended, with err set
-	err  error
+	cmd      *exec.Cmd
+	log      string        // path of all that it logs
+	line     chan string   // the first line that it prints
+	lifeline *os.File      // what keeper reads from
+	gone     chan struct{} // closed when it has ended, with err set
+	err      error
 }
+
+// keeper is a shell script that becomes the program in its arguments. It leaves a
+// process behind that removes the folder $0 once the program has ended, unless
+// file descriptor 3 has a line: whoever ends without writing one could not clean
+// up.
+const keeper = `
+{
+	read -r _ <&3 || {
+		while [ -e /proc/$$/exe ]; do sleep 0.05; done
+		rm -rf -- "$0"
+	}
+} >/dev/null 2>&1 &
+exec "$@" 3<&-`
 
 // start starts the program with the configuration in folder. The kernel kills it
 // when this process dies. That bond is to a thread, which is therefore kept until
-// the end.
+// the end. The folder is removed then, too.
 func (p program) start(folder string) (*process, error) {
 	release, err := p.hold()
 	if err != nil {
@@ -44,29 +58,38 @@ func (p program) start(folder string) (*process, error) {
 		return nil, err
 	}
 	defer log.Close()
-	r := &process{log: log.Name(), line: make(chan string, 1), gone: make(chan struct{})}
-	r.cmd = exec.Command(p.path, "serve", "--print-key", "--config", configFile(folder))
-	r.cmd.Dir, r.cmd.Env = folder, environment()
+	kept, lifeline, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer kept.Close()
+	r := &process{log: log.Name(), line: make(chan string, 1), lifeline: lifeline, gone: make(chan struct{})}
+	r.cmd = exec.Command("/bin/sh", "-c", keeper, folder, p.path, "serve", "--print-key", "--config", configFile(folder))
+	r.cmd.Dir, r.cmd.Env, r.cmd.ExtraFiles = folder, environment(), []*os.File{kept}
 	r.cmd.Stdout, r.cmd.Stderr = &firstLine{to: r.line}, log
 	r.cmd.WaitDelay = time.Second // a plugin may hold standard output open
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.launch(); err != nil {
+		return nil, errors.Join(err, lifeline.Close())
+	}
+	r.awaitLine()
+	return r, nil
+}
+
+// launch starts the process, and waits for its end behind the caller's back.
+func (r *process) launch() error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(r.gone)
-		if r.err = r.cmd.Start(); r.err != nil {
-			started <- r.err
-			return
+		r.err = r.cmd.Start()
+		started <- r.err
+		if r.err == nil {
+			r.err = r.cmd.Wait()
 		}
-		started <- nil
-		r.err = r.cmd.Wait()
 	}()
-	if err := <-started; err != nil {
-		return nil, err
-	}
-	r.awaitLine()
-	return r, nil
+	return <-started
 }
 
 // environment returns that of this process without settings of Fluxgate, which
@@ -133,6 +156,7 @@ func (r *process) obituary() string {
 func (r *process) end(t testing.TB) {
 	t.Helper()
 	if dead := r.obituary(); dead != "" {
+		r.release()
 		t.Errorf("before the end of the test: %s", strings.TrimSpace(dead))
 	} else if err := r.stop(); err != nil {
 		t.Errorf("stop fluxgate: %v", err)
@@ -142,7 +166,9 @@ func (r *process) end(t testing.TB) {
 	}
 }
 
+// stop ends the process. Its folder is left to the caller.
 func (r *process) stop() error {
+	defer r.release()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -154,6 +180,12 @@ func (r *process) stop() error {
 		<-r.gone
 		return fmt.Errorf("it was killed because it had not ended %v after SIGTERM", stopTime)
 	}
+}
+
+// release tells that the folder is cleaned up.
+func (r *process) release() {
+	_, err := r.lifeline.WriteString("cleaned up\n")
+	_ = errors.Join(err, r.lifeline.Close()) // whoever reads it may have been killed
 }
 
 // tail returns the end of the log.

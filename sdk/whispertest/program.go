@@ -24,7 +24,7 @@ var findProgram = sync.OnceValues(func() (program, error) {
 	if path := os.Getenv(programVariable); path != "" {
 		return named(path)
 	}
-	if root := repository(); root != "" {
+	if root, err := moduleFolder("fluxgate"); err == nil && root != "" {
 		return build(root)
 	}
 	if path, err := exec.LookPath("fluxgate"); err == nil {
@@ -52,17 +52,26 @@ func named(path string) (program, error) {
 // besideSources returns the program that lies beside the folder of the sdk's
 // module.
 func besideSources() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "fluxgate/sdk").Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return "", fmt.Errorf("the folder of module fluxgate/sdk is unknown (%s)", strings.TrimSpace(string(exit.Stderr)))
-	}
+	folder, err := moduleFolder("fluxgate/sdk")
 	if err != nil {
-		return "", fmt.Errorf("the folder of module fluxgate/sdk is unknown (%w)", err)
+		return "", err
 	}
-	folder := strings.TrimSpace(string(out))
 	path := filepath.Join(filepath.Dir(folder), "fluxgate")
 	if _, err := os.Stat(path); folder == "" || err != nil {
 		return "", fmt.Errorf("none beside the folder of the sdk (%s)", folder)
 	}
 	return path, nil
+}
+
+// moduleFolder returns where the sources of a module lie that the test's module
+// requires, or is; "" if it has none.
+func moduleFolder(module string) (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return "", fmt.Errorf("the folder of module %s is unknown (%s)", module, strings.TrimSpace(string(exit.Stderr)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("the folder of module %s is unknown (%w)", module, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }

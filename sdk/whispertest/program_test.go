@@ -105,6 +105,21 @@ func TestProgram(t *testing.T) {
 			}
 		})
 	}
+	t.Run("from the sources of a module that is required", func(t *testing.T) {
+		ours, err := whispertest.FindProgram()
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := filepath.Abs("../..")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := author{module: t.TempDir()}
+		write(t, filepath.Join(a.module, "go.mod"), "module example.org/collector\n\nrequire fluxgate v0.0.0\n\nreplace fluxgate => "+root+"\n")
+		if got := a.finds(t, "PATH="+filepath.Dir(other)+":"+os.Getenv("PATH")); !strings.Contains(got, "found "+ours+"\n") {
+			t.Errorf("got\n%s\nwant %s", got, ours)
+		}
+	})
 	t.Run("nowhere", func(t *testing.T) {
 		a := author{module: a.module, bin: t.TempDir()}
 		if err := os.Mkdir(filepath.Join(a.bin, "sdk"), 0o755); err != nil {

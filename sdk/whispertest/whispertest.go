@@ -16,8 +16,8 @@
 // It is the fluxgate that the environment variable WHISPERTEST_FLUXGATE names,
 // else the one on the PATH, else the one beside the folder of the sdk's sources,
 // always with its plugins in the folder plugins beside it, or in
-// /usr/lib/fluxgate/plugins. In Fluxgate's own repository it is built from the
-// sources instead of being looked for on the PATH.
+// /usr/lib/fluxgate/plugins. In Fluxgate's own repository, and in a module that
+// requires the module fluxgate, it is built from those sources instead.
 //
 // Linux only.
 package whispertest
@@ -27,6 +27,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -54,11 +55,19 @@ func Start(t testing.TB) *Gate {
 
 // Start starts a Fluxgate of the test's own, and returns when requests can come.
 // At the end of the test it is stopped, and all that it kept is removed; if the
-// test has failed, its log is shown. It ends with the test's process, however
-// that ends.
+// test has failed, its log is shown. When the test's process ends without that,
+// by a panic or a signal, Fluxgate ends with it and its folder is removed as well.
 func (c Config) Start(t testing.TB) *Gate {
 	t.Helper()
-	folder := t.TempDir()
+	folder, err := os.MkdirTemp("", "whispertest-")
+	if err != nil {
+		t.Fatalf("a folder for fluxgate: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Errorf("what fluxgate kept: %v", err)
+		}
+	})
 	g := &Gate{Folder: filepath.Join(folder, "whisper"), t: t, config: c}
 	if err := c.write(configFile(folder), g.Folder); err != nil {
 		t.Fatalf("settings of fluxgate: %v", err)
