@@ -1,12 +1,17 @@
 package sdk_test
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +87,65 @@ func TestSettingsOfAPluginOfProtocol1(t *testing.T) {
 	d, err := sdk.Describe(t.Context(), sdk.Spec{Name: "old", Path: program, SocketDir: socketDir(t)})
 	if err != nil || d.Protocol != 1 || d.Settings != nil {
 		t.Errorf("it is described as %+v, %v", d, err)
+	}
+}
+
+func TestInputOfProtocol1(t *testing.T) {
+	t.Parallel()
+	p, err := sdk.StartInput(t.Context(), sdk.Spec{Name: "old", Path: builtProgram(t, "testdata/protocol1/input"), SocketDir: socketDir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
+	r := sdk.Request{
+		Route: "POST /metrics", Method: "POST", Query: "a=\xff", Body: []byte("b\xfe"),
+		Header: http.Header{"Key": {"k\xfd"}, "X-Twice": {"1", "2"}, "Dry-Run": {"1"}, "Key-Check": {"1"}, "Invalid": {"no\xfc"}},
+	}
+	want := sdk.Submission{
+		Key: "k\xfd", Invalid: "no\xfc", DryRun: true, KeyCheck: true, Dropped: []string{"POST /metrics", "POST", "[1 2]"},
+		Batch:    sdk.Batch{{Metric: "a=\xff", Timestamp: 3, Value: 0.5}},
+		Backfill: sdk.Batch{{Metric: "b\xfe", Timestamp: -1, Value: -1e300}, {Metric: "b", Timestamp: 1 << 40, Value: 0}},
+	}
+	if got, err := p.Plugin.Decode(t.Context(), r); err != nil || !reflect.DeepEqual(got, want) || p.Protocol() != 1 {
+		t.Errorf("by protocol %d got %+v, %v; want %+v by 1", p.Protocol(), got, err, want)
+	}
+	got, err := p.Plugin.Decode(t.Context(), sdk.Request{Body: []byte("health")})
+	if err != nil || got.Reply == nil || got.Reply.Status != 200 || string(got.Reply.Body) != "health" {
+		t.Errorf("a health check: %+v, %v", got, err)
+	}
+	if _, err := p.Plugin.Decode(t.Context(), sdk.Request{Body: []byte("refused")}); !errors.Is(err, sdk.ErrInvalid) {
+		t.Errorf("what it refuses: %v", err)
+	}
+}
+
+func TestResamplerOfProtocol1(t *testing.T) {
+	t.Parallel()
+	p, err := sdk.StartResampler(t.Context(), sdk.Spec{Name: "old", Path: builtProgram(t, "testdata/protocol1/resampler"), SocketDir: socketDir(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
+	s := sdk.Series{Metric: "a.\xff", Points: []sdk.Point{{Timestamp: -61, Value: 1}, {Timestamp: 5, Value: 2}, {Timestamp: 59, Value: 3}, {Timestamp: 60, Value: 4}}}
+	want := sdk.Series{Metric: "a.\xff", Points: []sdk.Point{{Timestamp: -120, Value: 1}, {Timestamp: 0, Value: 3}, {Timestamp: 60, Value: 4}}}
+	if got, err := p.Plugin.Resample(t.Context(), s, time.Minute); err != nil || !reflect.DeepEqual(got, want) || p.Protocol() != 1 {
+		t.Errorf("by protocol %d got %+v, %v; want %+v by 1", p.Protocol(), got, err, want)
+	}
+}
+
+// What nobody builds again must not be built otherwise here.
+func TestProtocol1IsFrozen(t *testing.T) {
+	const want = "aa9281ff4c697bb16a504f0cb27cde666748774dec6aa81e5f51d498c1743509"
+	sum := sha256.New()
+	err := filepath.WalkDir("../testdata/protocol1", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(path) == ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		fmt.Fprintf(sum, "%s %x\n", path, sha256.Sum256(text))
+		return err
+	})
+	if got := fmt.Sprintf("%x", sum.Sum(nil)); got != want || err != nil {
+		t.Errorf("testdata/protocol1 has changed: its sum is %s, want %s (%v): take back what was changed there", got, want, err)
 	}
 }
 
