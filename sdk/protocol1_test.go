@@ -99,15 +99,21 @@ func TestInputOfProtocol1(t *testing.T) {
 	t.Cleanup(func() { _ = p.Stop(context.Background()) })
 	r := sdk.Request{
 		Route: "POST /metrics", Method: "POST", Query: "a=\xff", Body: []byte("b\xfe"),
-		Header: http.Header{"Key": {"k\xfd"}, "X-Twice": {"1", "2"}, "Dry-Run": {"1"}, "Key-Check": {"1"}, "Invalid": {"no\xfc"}},
+		Header: http.Header{"Key": {"k\xfd"}, "X-Twice": {"1", "2"}, "Dry-Run": {"1"}, "Invalid": {"no\xfc"}},
 	}
 	want := sdk.Submission{
-		Key: "k\xfd", Invalid: "no\xfc", DryRun: true, KeyCheck: true, Dropped: []string{"POST /metrics", "POST", "[1 2]"},
+		Key: "k\xfd", Invalid: "no\xfc", DryRun: true, Dropped: []string{"POST /metrics", "POST", "[1 2]"},
 		Batch:    sdk.Batch{{Metric: "a=\xff", Timestamp: 3, Value: 0.5}},
 		Backfill: sdk.Batch{{Metric: "b\xfe", Timestamp: -1, Value: -1e300}, {Metric: "b", Timestamp: 1 << 40, Value: 0}},
 	}
 	if got, err := p.Plugin.Decode(t.Context(), r); err != nil || !reflect.DeepEqual(got, want) || p.Protocol() != 1 {
 		t.Errorf("by protocol %d got %+v, %v; want %+v by 1", p.Protocol(), got, err, want)
+	}
+	r.Header.Del("Dry-Run")
+	r.Header.Set("Key-Check", "1")
+	want.DryRun, want.KeyCheck = false, true
+	if got, err := p.Plugin.Decode(t.Context(), r); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 	got, err := p.Plugin.Decode(t.Context(), sdk.Request{Body: []byte("health")})
 	if err != nil || got.Reply == nil || got.Reply.Status != 200 || string(got.Reply.Body) != "health" {
