@@ -22,6 +22,7 @@ import (
 type Process[T any] struct {
 	Plugin   T
 	cmd      *exec.Cmd // nil: attached
+	program  *program  // runs cmd
 	pid      int
 	protocol int
 	end      context.CancelFunc // kills the process and what it has started, or lets go of an attached one
@@ -49,6 +50,10 @@ func (p *Process[T]) dispense() error {
 // Protocol returns the version of the protocol that host and plugin use, the
 // newest that both know.
 func (p *Process[T]) Protocol() int { return p.protocol }
+
+// Outdated reports whether the plugin speaks an older protocol than the host's
+// newest: the next Fluxgate may not speak it any more.
+func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
 
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {
