@@ -66,6 +66,6 @@ func rootCommand() *cobra.Command {
 	}
 	o := &options{}
 	o.addTo(root)
-	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), journalCommand(o), deadCommand(o), populateCommand(o), versionCommand())
+	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), journalCommand(o), deadCommand(o), populateCommand(o), pluginCommand(o), versionCommand())
 	return root
 }

@@ -57,7 +57,7 @@ func (p *Process[T]) explain(err error) error {
 	case greeting != "":
 		return fmt.Errorf("it printed %q to standard output, where the first line of a plugin must say where it listens: "+
 			"is it a plugin of Fluxgate, and can it print to standard error instead?%s", greeting, aside(how))
-	case how != "":
+	case how != "" || strings.HasPrefix(text, "Unrecognized remote plugin message"):
 		return fmt.Errorf("it ended before it said where it listens, as a plugin does with its first line on standard output: "+
 			"is it a plugin of Fluxgate?%s", aside(how))
 	default:

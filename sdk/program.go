@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
@@ -58,10 +59,19 @@ func (p *program) Wait(context.Context) error {
 	return p.cmd.Wait()
 }
 
+// Kill leaves a process that is on its way out, as it has closed its standard
+// output, the time to tell how it ends.
 func (p *program) Kill(context.Context) error {
-	if p.cmd.Process != nil {
-		_ = p.cmd.Process.Kill() // else it has ended
+	if p.cmd.Process == nil {
+		return nil
 	}
+	if p.stdout.closed() {
+		select {
+		case <-p.waited:
+		case <-time.After(pipeTimeout):
+		}
+	}
+	_ = p.cmd.Process.Kill() // else it has ended
 	return nil
 }
 
@@ -110,12 +120,18 @@ type greeting struct {
 	mu    sync.Mutex
 	line  []byte // the first
 	whole bool   // it has ended, or is too long
+	ended bool   // nothing more will come
 }
 
 // Read implements [io.Reader].
 func (g *greeting) Read(b []byte) (int, error) {
 	for {
 		n, err := g.ReadCloser.Read(b)
+		if err != nil {
+			g.mu.Lock()
+			g.ended = true
+			g.mu.Unlock()
+		}
 		if n = g.take(b[:n]); n > 0 || err != nil {
 			return n, err
 		}
@@ -142,6 +158,12 @@ func (g *greeting) take(b []byte) int {
 	_, _ = g.rest.Write(b[end+1:])
 	b[end] = '\n'
 	return end + 1
+}
+
+func (g *greeting) closed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ended
 }
 
 // text returns the first line as far as it has come, cut for people to read.

@@ -113,6 +113,7 @@ func (p *Process[T]) open(ctx context.Context, kind string, config []byte) error
 	if err != nil {
 		return err
 	}
+	p.described = description
 	if err := description.admit(kind, config); err != nil {
 		return err
 	}

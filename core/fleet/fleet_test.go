@@ -588,7 +588,7 @@ func TestTry(t *testing.T) {
 		{"unwell", Spec{Program: executable(t), Config: map[string]any{"act": "unwell"}}, "", "nobody listens on port 2004"},
 		{"missing", Spec{Program: "fluxgate-sink-lost"}, "no program", "no program"},
 		{"missing and optional", Spec{Program: "fluxgate-sink-lost", Optional: true}, "no program", "no program"},
-		{"dying", Spec{Program: executable(t), Config: map[string]any{"act": "die at start"}}, "error reading", "error reading"},
+		{"dying", Spec{Program: executable(t), Config: map[string]any{"act": "die at start"}}, "died while it was being opened (exit code 3)", "exit code 3"},
 	}
 	for _, tt := range tests {
 		for connect, want := range map[bool]string{false: tt.offline, true: tt.online} {

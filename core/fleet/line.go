@@ -79,7 +79,7 @@ func (l *line[T]) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	says := l.announce(ctx, process, spec)
+	l.announce(process, spec)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started {
@@ -87,7 +87,7 @@ func (l *line[T]) open(ctx context.Context) error {
 		l.again.Add(1)
 	}
 	l.seat, l.started, l.trouble = &seat[T]{Process: process, line: l, since: time.Now()}, true, nil
-	l.says = says
+	l.says = process.Described()
 	close(l.opened)
 	return nil
 }

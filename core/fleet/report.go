@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ type Status struct {
 	Restarts int64         `json:"restarts"`
 	Checksum string        `json:"checksum,omitempty"` // of the program that runs: its sha256 in hexadecimal
 	Trouble  string        `json:"trouble,omitempty"`
-	Settings []sdk.Setting `json:"settings,omitempty"` // those that the plugin takes
+	Settings []sdk.Setting `json:"settings,omitzero"` // those that the plugin takes; nil: not known
 }
 
 // Report tells of each plugin how it is.
@@ -61,8 +62,8 @@ func (l *line[T]) status() Status {
 		s.Trouble = l.trouble.Error()
 	}
 	l.mu.Unlock()
-	if file.path != "" {
-		s.Program = file.path
+	if path, err := filepath.Abs(file.path); err == nil && file.path != "" && s.State != Attached {
+		s.Program = path
 	}
 	if seat != nil && !seat.ended() {
 		s.Pid, s.Uptime = seat.Pid(), int64(time.Since(seat.since)/time.Second)

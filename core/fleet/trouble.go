@@ -1,16 +1,14 @@
 package fleet
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 
 	"fluxgate/sdk"
 )
 
-// announce logs that a process is open, with what an operator should know of it,
-// and returns what the plugin says of itself.
-func (l *line[T]) announce(ctx context.Context, p *sdk.Process[T], spec sdk.Spec) sdk.Description {
+// announce logs that a process is open, with what an operator should know of it.
+func (l *line[T]) announce(p *sdk.Process[T], spec sdk.Spec) {
 	if spec.Attach != "" {
 		slog.Warn("PLUGIN IS ATTACHED: its program is not checked, it is not started again when it ends, and not ended when it hangs",
 			"plugin", l.name, "kind", l.kind, "at", spec.Attach, "pid", p.Pid())
@@ -21,13 +19,6 @@ func (l *line[T]) announce(ctx context.Context, p *sdk.Process[T], spec sdk.Spec
 		slog.Warn("plugin speaks an old protocol, which goes away with the next: build it anew with this Fluxgate's sdk",
 			"plugin", l.name, "kind", l.kind, "protocol", p.Protocol())
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	says, err := p.Describe(ctx)
-	if err != nil {
-		says = sdk.Description{Protocol: p.Protocol()}
-	}
-	return says
 }
 
 // report logs why the plugin is not open, and keeps it.
