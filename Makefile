@@ -65,12 +65,14 @@ check: ## formatting, vet, lint, the direction of imports, generated code
 # With COMPARE the generated code is made elsewhere and compared, without the
 # line that tells the version of protoc.
 WIRE_OUT ?= .
-proto: ## generate sdk/internal/wire from sdk/fluxgate.proto
+proto: ## generate sdk/internal/wire and sdk/python/fluxgate_pb2.py from sdk/fluxgate.proto
+	@mkdir -p $(WIRE_OUT)/sdk/python
 	@protoc -I sdk \
 		--plugin=protoc-gen-go=$$(go tool -n protoc-gen-go) --plugin=protoc-gen-go-grpc=$$(go tool -n protoc-gen-go-grpc) \
-		--go_out=$(WIRE_OUT) --go_opt=module=fluxgate --go-grpc_out=$(WIRE_OUT) --go-grpc_opt=module=fluxgate fluxgate.proto
-	@test -z "$(COMPARE)" || for f in $(WIRE)/*.go; do \
-		diff -I '^// .*protoc  *v' $$f $(WIRE_OUT)/$$f || { echo "$$f is not up to date: run make proto"; exit 1; }; \
+		--go_out=$(WIRE_OUT) --go_opt=module=fluxgate --go-grpc_out=$(WIRE_OUT) --go-grpc_opt=module=fluxgate \
+		--python_out=$(WIRE_OUT)/sdk/python fluxgate.proto
+	@test -z "$(COMPARE)" || for f in $(WIRE)/*.go sdk/python/fluxgate_pb2.py; do \
+		diff -I '^// .*protoc  *v' -I '^# Protobuf Python Version' $$f $(WIRE_OUT)/$$f || { echo "$$f is not up to date: run make proto"; exit 1; }; \
 	done
 
 bench: ## measure, as ratios within one run

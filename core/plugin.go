@@ -9,6 +9,6 @@ func pluginCommand(o *options) *cobra.Command {
 		Short: "Write, test and look after plugins",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(pluginListCommand(o), pluginLockCommand(o))
+	cmd.AddCommand(pluginListCommand(o), pluginLockCommand(o), pluginTestCommand())
 	return cmd
 }

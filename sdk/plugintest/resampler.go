@@ -2,41 +2,47 @@ package plugintest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"sync"
-	"testing"
 	"time"
 
 	"fluxgate/sdk"
 )
 
-// Resampler tests the resampler that this test binary becomes (see [Main]) by
-// the laws of [sdk.Resampler], on generated series, the same ones every time:
-//
-//   - the metric stays
-//   - one finite value for each timestamp, in ascending order
-//   - every timestamp is a multiple of step
-//   - no interval that had no points
-//   - the same answer for the same input, also to several calls at once
-//   - resampling again at the same step changes nothing
-//
-// It gives no false alarm. It does not know which value is the right one.
-func Resampler(t *testing.T, settings map[string]any) {
-	t.Helper()
-	judge(t, settings, append(laws(), law{"resampling again at the same step changes nothing", func(r resampled) bool {
-		return slices.Equal(r.again.Points, r.out.Points)
-	}}))
+// steady is the sentence that a tally need not keep.
+const steady = "resampling again at the same step changes nothing"
+
+var resamplerSentences = []sentence{
+	law("the metric stays", func(r resampled) bool { return r.out.Metric == r.in.Metric }),
+	law("one finite value for each timestamp, in ascending order", resampled.ascends),
+	law("every timestamp is a multiple of step", resampled.isAligned),
+	law("no interval that had no points", resampled.inventsNothing),
+	law("the same answer for the same input, also to several calls at once", resampled.isRepeatable),
+	law(steady, func(r resampled) bool { return slices.Equal(r.again.Points, r.out.Points) || !r.sound() }),
 }
 
-// Tally is [Resampler] without its last law, for a resampler whose values are
-// not of the points' own kind, such as their number.
-func Tally(t *testing.T, settings map[string]any) {
-	t.Helper()
-	judge(t, settings, laws())
+// A resampler is a running resampler plugin, and what it has made of the generated
+// series, once it was asked.
+type resampler struct{ *sdk.Process[sdk.Resampler] }
+
+func (r resampler) leave() { leave(r.Process) }
+
+func (r resampler) work(ctx context.Context) error {
+	_, err := r.resample(ctx, sdk.Series{Metric: "fluxgate.kit", Points: []sdk.Point{{Timestamp: 60, Value: 1}}}, time.Minute)
+	return err
+}
+
+func (r resampler) resample(ctx context.Context, s sdk.Series, step time.Duration) (sdk.Series, error) {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	out, err := r.Plugin.Resample(ctx, s, step)
+	if err != nil {
+		return out, fmt.Errorf("%d points at a step of %v: %w", len(s.Points), step, err)
+	}
+	return out, nil
 }
 
 // resampled is a series, what became of it, of it once more, and of that.
@@ -49,74 +55,76 @@ func (r resampled) all(ok func(sdk.Point) bool) bool {
 	return !slices.ContainsFunc(r.out.Points, func(p sdk.Point) bool { return !ok(p) })
 }
 
-// A law tells whether it has held.
-type law struct {
-	name string
-	held func(resampled) bool
+func (r resampled) ascends() bool {
+	before := int64(math.MinInt64)
+	return r.all(func(p sdk.Point) bool {
+		ascends := p.Timestamp > before
+		before = p.Timestamp
+		return ascends && !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0)
+	})
 }
 
-func laws() []law {
-	return []law{
-		{"the metric stays", func(r resampled) bool { return r.out.Metric == r.in.Metric }},
-		{"one finite value for each timestamp, in ascending order", func(r resampled) bool {
-			before := int64(math.MinInt64)
-			return r.all(func(p sdk.Point) bool {
-				ascends := p.Timestamp > before
-				before = p.Timestamp
-				return ascends && !math.IsNaN(p.Value) && !math.IsInf(p.Value, 0)
-			})
-		}},
-		{"every timestamp is a multiple of step", func(r resampled) bool {
-			return r.all(func(p sdk.Point) bool { return p.Timestamp%int64(r.step/time.Second) == 0 })
-		}},
-		{"no interval that had no points", func(r resampled) bool {
-			had := maps.Collect(r.in.Intervals(r.step))
-			return r.all(func(p sdk.Point) bool { return had[p.Timestamp-p.Timestamp%int64(r.step/time.Second)] != nil })
-		}},
-		{"the same answer for the same input, also to several calls at once", func(r resampled) bool {
-			return slices.Equal(r.repeated.Points, r.out.Points)
-		}},
-	}
+func (r resampled) isAligned() bool {
+	return r.all(func(p sdk.Point) bool { return p.Timestamp%int64(r.step/time.Second) == 0 })
 }
 
-// judge has the plugin resample, and each law judge that.
-func judge(t *testing.T, settings map[string]any, laws []law) {
-	t.Helper()
-	p, err := sdk.StartResampler(t.Context(), sdk.Spec{Name: "resampler", Path: os.Args[0], Config: settings})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := p.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	}()
-	resample := func(s sdk.Series, step time.Duration) sdk.Series {
-		out, err := p.Plugin.Resample(t.Context(), s, step)
+func (r resampled) inventsNothing() bool {
+	had := maps.Collect(r.in.Intervals(r.step))
+	return r.all(func(p sdk.Point) bool { return had[p.Timestamp-p.Timestamp%int64(r.step/time.Second)] != nil })
+}
+
+func (r resampled) isRepeatable() bool { return slices.Equal(r.repeated.Points, r.out.Points) }
+
+// sound reports whether the laws hold without which resampling again means
+// nothing.
+func (r resampled) sound() bool {
+	return r.ascends() && r.isAligned() && r.inventsNothing() && r.isRepeatable()
+}
+
+// law is a sentence about what becomes of whatever series.
+func law(name string, held func(resampled) bool) sentence {
+	return sentence{name, func(ctx context.Context, k *kit) error {
+		all, err := k.resample(ctx)
 		if err != nil {
-			t.Errorf("%d points at a step of %v: %v", len(s.Points), step, err)
+			return err
 		}
-		return out
-	}
-	all := generated()
-	for i := range all {
-		all[i].out = resample(all[i].in, all[i].step)
-		all[i].again = resample(all[i].out, all[i].step)
-	}
-	var calls sync.WaitGroup
-	for i := range all {
-		calls.Go(func() { all[i].repeated = resample(all[i].in, all[i].step) })
-	}
-	calls.Wait()
-	for _, law := range laws {
-		t.Run(law.name, func(t *testing.T) {
-			for _, r := range all {
-				if !law.held(r) {
-					t.Fatalf("not so at a step of %v: %v became %v, when repeated %v, and again %v", r.step, r.in, r.out, r.repeated, r.again)
-				}
+		for _, r := range all {
+			if !held(r) {
+				return brokenf("not so at a step of %v: %v became %v, when repeated %v, and again %v", r.step, r.in, r.out, r.repeated, r.again)
 			}
-		})
+		}
+		return nil
+	}}
+}
+
+// resample has the plugin resample the generated series, once for all laws.
+func (k *kit) resample(ctx context.Context) ([]resampled, error) {
+	k.laws.Lock()
+	defer k.laws.Unlock()
+	if k.resampled != nil {
+		return k.resampled, nil
 	}
+	p, err := k.one(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, all := p.(resampler), generated()
+	for i := range all {
+		if all[i].out, err = r.resample(ctx, all[i].in, all[i].step); err != nil {
+			return nil, err
+		}
+		if all[i].again, err = r.resample(ctx, all[i].out, all[i].step); err != nil {
+			return nil, err
+		}
+	}
+	err = each(len(all), func(i int) (err error) {
+		all[i].repeated, err = r.resample(ctx, all[i].in, all[i].step)
+		return err
+	})
+	if err == nil {
+		k.resampled = all
+	}
+	return all, err
 }
 
 // generated returns series to resample: empty ones, regular and irregular ones

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/sdk/plugintest"
 	"fluxgate/testdata/servers"
 )
 
@@ -28,6 +29,10 @@ const (
 // Sink tests the sink plugin that this test binary becomes (see
 // plugintest.Main). The receiver tells which address of Carbon it speaks to.
 func Sink(t *testing.T, receiver func(*servers.CarbonServer) string) {
+	t.Run("the contract of a sink", func(t *testing.T) {
+		c := servers.Carbon(t, "60s:1d")
+		plugintest.Sink(t, map[string]any{"address": receiver(c)}, func() sdk.Batch { return servers.Stored(t, c.Whisper) })
+	})
 	t.Run("with Carbon", func(t *testing.T) {
 		c := servers.Carbon(t)
 		s := &suite{c, receiver(c)}

@@ -16,6 +16,10 @@ import (
 
 func TestMain(m *testing.M) { plugintest.Main(m, main) }
 
+func TestContract(t *testing.T) { plugintest.Input(t, nil, "testdata/cases") }
+
+func TestReadme(t *testing.T) { plugintest.Readme(t, "README.md") }
+
 func TestDecodeChoosesByMethod(t *testing.T) {
 	clock := func() time.Time { return time.Unix(now, 999_999_999) }
 	r := sdk.Request{Query: "metric=query&value=1&key=k", Body: []byte(`{"metric":"body","value":1,"key":"k"}`)}

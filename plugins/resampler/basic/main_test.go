@@ -31,6 +31,8 @@ func TestLaws(t *testing.T) {
 	})
 }
 
+func TestReadme(t *testing.T) { plugintest.Readme(t, "README.md") }
+
 func start(t *testing.T, settings map[string]any) (*sdk.Process[sdk.Resampler], error) {
 	t.Helper()
 	p, err := sdk.StartResampler(t.Context(), sdk.Spec{Name: "basic", Path: os.Args[0], Config: settings})

@@ -1,0 +1,188 @@
+package plugintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"fluxgate/sdk"
+)
+
+// common are the sentences for every kind.
+var common = []sentence{
+	{"describes its kind, its version and each of its settings", describesItself},
+	{"refuses a setting that it does not know, by name", refusesUnknownSettings},
+	{"answers a check", answersCheck},
+	{"opens once, and as its own kind", opensOnce},
+	{"writes nothing to standard output but the handshake", staysSilent},
+	{"finishes a call whose context has ended", obeysContext},
+	{"leaves within its time when it is asked to", leavesWhenAsked},
+	{"leaves when its host has died", leavesWithItsHost},
+}
+
+func describesItself(ctx context.Context, k *kit) error {
+	p, err := k.one(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx)
+	defer cancel()
+	d, err := p.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.Settings == nil:
+		return brokenf("it does not answer Describe, which came with protocol 2: it speaks protocol %d", d.Protocol)
+	case d.Kind != k.Kind:
+		return brokenf("it says that its kind is %q, and is tested as %s", d.Kind, k.Kind)
+	case d.Version == "":
+		return brokenf("it tells no version")
+	}
+	for _, s := range d.Settings {
+		if s.Name == "" || s.Type == "" || s.Help == "" {
+			return brokenf("setting %q has type %q and help %q: tell each", s.Name, s.Type, s.Help)
+		}
+	}
+	return nil
+}
+
+func refusesUnknownSettings(ctx context.Context, k *kit) error {
+	const unknown = "fluxgate_kit_unknown"
+	settings := maps.Clone(k.Settings)
+	if settings == nil {
+		settings = make(map[string]any)
+	}
+	settings[unknown] = "x"
+	p, err := k.start(ctx, settings)
+	switch {
+	case err == nil:
+		p.leave()
+		return brokenf("it opens with the setting %q, and must refuse it", unknown)
+	case !errors.Is(err, sdk.ErrInvalid):
+		return brokenf("it must refuse the setting %q as invalid: %v", unknown, err)
+	case !strings.Contains(err.Error(), unknown):
+		return brokenf("it must name the setting %q that it refuses: %v", unknown, err)
+	}
+	return nil
+}
+
+func answersCheck(ctx context.Context, k *kit) error {
+	p, err := k.one(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx)
+	defer cancel()
+	if err := p.Check(ctx); err != nil {
+		return brokenf("a plugin that works says of itself: %v", err)
+	}
+	return nil
+}
+
+// opensOnce opens the plugin by hand: a host would not even try.
+func opensOnce(ctx context.Context, k *kit) error {
+	s, err := k.connect(ctx, direct)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	if err := s.open(ctx, "nothing", k.Settings); !invalid(err) {
+		return brokenf("opened as of kind nothing it must refuse with INVALID_ARGUMENT, and says: %v", err)
+	}
+	if err := s.open(ctx, k.Kind, k.Settings); err != nil {
+		return err
+	}
+	if err := s.open(ctx, k.Kind, k.Settings); !invalid(err) {
+		return brokenf("opened a second time it must refuse with INVALID_ARGUMENT, and says: %v", err)
+	}
+	return nil
+}
+
+func staysSilent(ctx context.Context, k *kit) error {
+	s, err := k.opened(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	if err := s.work(ctx, k.Kind); err != nil {
+		return err
+	}
+	if said := s.said(); said != "" {
+		return brokenf("it wrote to standard output: %.200q; log to standard error", said)
+	}
+	return nil
+}
+
+// patience is how long a call may go on when nobody waits for it any longer.
+const patience = 2 * time.Second
+
+// obeysContext gives calls up as soon as they are sent. What the plugin makes of
+// that shows when it drains, for that waits for the calls under way.
+func obeysContext(ctx context.Context, k *kit) error {
+	s, err := k.opened(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	for n := range 5 {
+		short, cancel := context.WithTimeout(ctx, time.Duration(1<<n)*time.Millisecond)
+		_ = s.work(short, k.Kind)
+		cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.drain(ctx); err != nil {
+		return brokenf("a call whose context has ended goes on for more than %v: %v", patience, err)
+	}
+	return nil
+}
+
+func leavesWhenAsked(ctx context.Context, k *kit) error {
+	s, err := k.opened(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	if err := s.work(ctx, k.Kind); err != nil {
+		return err
+	}
+	return s.end(ctx)
+}
+
+func leavesWithItsHost(ctx context.Context, k *kit) error {
+	s, err := k.connect(ctx, throughShell)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	if err := s.open(ctx, k.Kind, k.Settings); err != nil {
+		return err
+	}
+	s.killHost()
+	if !s.gone(limit / 2) {
+		return brokenf("its host was killed %v ago, and process %d lives on", limit/2, s.pid)
+	}
+	return nil
+}
+
+// each joins what f says of every i below n, all at once.
+func each(n int, f func(i int) error) error {
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- f(i) }()
+	}
+	var all []error
+	for range n {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// differ tells what was got and wanted.
+func differ(what string, got, want any) error {
+	return fmt.Errorf("%s: got %+v, want %+v", what, got, want)
+}

@@ -1,0 +1,157 @@
+package plugintest_test
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"fluxgate/sdk"
+	"fluxgate/sdk/plugintest"
+)
+
+// The lies of each kind, and the one sentence that each breaks.
+var broken = map[string]map[string]string{
+	"any": {
+		"describing vaguely": "describes its kind, its version and each of its settings",
+		"taking any setting": "refuses a setting that it does not know, by name",
+		"complaining":        "answers a check",
+		"dawdling":           "finishes a call whose context has ended",
+		"speaking":           "writes nothing to standard output but the handshake",
+		"outliving its host": "leaves when its host has died",
+		"staying":            "leaves within its time when it is asked to",
+	},
+	"sink": {
+		"forgetting":              "stores what it acknowledges",
+		"refusing nothing":        "accepts an empty batch",
+		"keeping the first":       "accepts the same batch twice, and the last value of an interval stays",
+		"losing under load":       "stores what several calls bring at once",
+		"cutting":                 "stores a batch of 5,000 datapoints",
+		"hoping":                  "stores a bad datapoint or refuses it as invalid, and goes on",
+		"dying of it":             "stores a bad datapoint or refuses it as invalid, and goes on",
+		"forgetting when stopped": "keeps what it has acknowledged when it is stopped",
+		"storing later":           "keeps what it has acknowledged when it is killed",
+	},
+	"input": {
+		"misreading":            "decodes its cases",
+		"wavering":              "decodes the same request to the same submission, also at once",
+		"hoping":                "answers whatever comes with a submission or a refusal",
+		"dying of it":           "answers whatever comes with a submission or a refusal",
+		"letting infinity pass": "submits finite values only",
+	},
+	"resampler": {
+		"renaming":                    "the metric stays",
+		"disordering":                 "one finite value for each timestamp, in ascending order",
+		"repeating":                   "one finite value for each timestamp, in ascending order",
+		"exaggerating":                "one finite value for each timestamp, in ascending order",
+		"being askew":                 "every timestamp is a multiple of step",
+		"inventing":                   "no interval that had no points",
+		"making something of nothing": "no interval that had no points",
+		"wavering":                    "the same answer for the same input, also to several calls at once",
+		"drifting":                    "resampling again at the same step changes nothing",
+	},
+}
+
+// program is this test binary under the name of a liar.
+func program(t *testing.T, kind, lie string) plugintest.Program {
+	t.Helper()
+	name := kind
+	if lie != "" {
+		name += lies + lie
+	}
+	folder := t.TempDir()
+	path := filepath.Join(folder, name)
+	if err := os.Symlink(os.Args[0], path); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "stored")
+	p := plugintest.Program{Path: path, Kind: kind, Settings: map[string]any{"path": file}, Wait: time.Second}
+	switch kind {
+	case "sink":
+		p.Stored = func() (sdk.Batch, error) { return stored(file), nil }
+	case "input":
+		p.Cases = "testdata/cases"
+	}
+	return p
+}
+
+// findings returns the sentences that a program breaks.
+func findings(t *testing.T, p plugintest.Program) (names []string) {
+	t.Helper()
+	count := 0
+	err := p.Test(t.Context(), func(r plugintest.Result) {
+		count++
+		if r.Err != nil {
+			t.Logf("%s: %v", r.Sentence, r.Err)
+			names = append(names, r.Sentence)
+		}
+	})
+	if (err != nil) != (names != nil) || count < 12 {
+		t.Errorf("%d sentences were judged, %d are broken, and the error is %v", count, len(names), err)
+	}
+	return names
+}
+
+func TestTheHonestPass(t *testing.T) {
+	for _, kind := range []string{"sink", "input", "resampler"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			if names := findings(t, program(t, kind, "")); names != nil {
+				t.Errorf("of an honest %s the kit says that it breaks %q", kind, names)
+			}
+		})
+	}
+}
+
+func TestEachLieBreaksItsSentence(t *testing.T) {
+	for kind, own := range broken {
+		if kind == "any" {
+			continue
+		}
+		all := maps.Clone(own)
+		maps.Copy(all, broken["any"])
+		for lie, sentence := range all {
+			t.Run(kind+lies+lie, func(t *testing.T) {
+				t.Parallel()
+				if names := findings(t, program(t, kind, lie)); !slices.Equal(names, []string{sentence}) {
+					t.Errorf("it breaks %q, want %q", names, sentence)
+				}
+			})
+		}
+	}
+}
+
+func TestATallyMayDrift(t *testing.T) {
+	p := program(t, "resampler", "drifting")
+	p.Tally = true
+	if names := findings(t, p); names != nil {
+		t.Errorf("it breaks %q", names)
+	}
+}
+
+func TestWhatCannotBeJudgedIsNoPass(t *testing.T) {
+	for kind, forget := range map[string]func(*plugintest.Program){
+		"sink":  func(p *plugintest.Program) { p.Stored = nil },
+		"input": func(p *plugintest.Program) { p.Cases = "" },
+	} {
+		p := program(t, kind, "")
+		forget(&p)
+		unjudged := 0
+		err := p.Test(t.Context(), func(r plugintest.Result) {
+			if errors.Is(r.Err, plugintest.ErrNotJudged) {
+				unjudged++
+			} else if r.Err != nil {
+				t.Errorf("%s: %v", r.Sentence, r.Err)
+			}
+		})
+		if err == nil || unjudged < 3 {
+			t.Errorf("%s: %d sentences were not judged, and the error is %v", kind, unjudged, err)
+		}
+	}
+	if err := (plugintest.Program{Path: "x", Kind: "drain"}).Test(t.Context(), nil); !errors.Is(err, sdk.ErrInvalid) {
+		t.Errorf("an unknown kind: %v", err)
+	}
+}

@@ -1,0 +1,209 @@
+package plugintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"fluxgate/sdk"
+)
+
+// A Program is a plugin in whatever language, and what it takes to test it.
+type Program struct {
+	Path     string
+	Kind     string                    // sink, input or resampler
+	Settings map[string]any            // with which it works
+	Stored   func() (sdk.Batch, error) // of a sink: all that is stored by now (see [Sink])
+	Wait     time.Duration             // of a sink: how long it may take until that is so; 0: ten seconds
+	Cases    string                    // of an input: a folder of requests (see [Input])
+	Tally    bool                      // of a resampler: its values are of another kind (see [Tally])
+	Log      *slog.Logger              // where its log lines go; nil: nowhere
+}
+
+// A Result tells whether a plugin keeps to one sentence of its contract.
+type Result struct {
+	Sentence string
+	Err      error // how it does not; or, wrapping [ErrNotJudged], why that cannot be told
+	Took     time.Duration
+}
+
+// ErrNotJudged means that something is missing to judge a sentence.
+var ErrNotJudged = errors.New("not judged")
+
+// limit is how long a plugin may take over whatever it is asked.
+const limit = 10 * time.Second
+
+// Test holds the plugin to every sentence of its contract, and reports each when
+// it is judged. The error counts those that it did not keep to, or that could not
+// be judged; it wraps [sdk.ErrInvalid] when there is no such kind.
+func (p Program) Test(ctx context.Context, report func(Result)) error {
+	kit, err := p.kit()
+	if err != nil {
+		return err
+	}
+	failed, unjudged := 0, 0
+	for result := range kit.judge(ctx) {
+		switch {
+		case errors.Is(result.Err, ErrNotJudged):
+			unjudged++
+		case result.Err != nil:
+			failed++
+		}
+		report(result)
+	}
+	if failed+unjudged == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: of %d sentences of the contract %d are broken and %d not judged", p.Path, len(kit.sentences), failed, unjudged)
+}
+
+// A sentence is one of the contract's. What it returns tells how it is broken.
+type sentence struct {
+	name string
+	hold func(context.Context, *kit) error
+}
+
+// A kit is the sentences for a program, and what they share.
+type kit struct {
+	Program
+	sentences []sentence
+
+	mu     sync.Mutex
+	shared plugin // started by the first sentence that needs it
+
+	reading   sync.Mutex // held by who reads back
+	laws      sync.Mutex
+	resampled []resampled // by the first law
+}
+
+func (p Program) kit() (*kit, error) {
+	sentences := map[string][]sentence{"sink": sinkSentences, "input": inputSentences, "resampler": resamplerSentences}[p.Kind]
+	if sentences == nil {
+		return nil, sdk.Invalidf("kind %q: must be sink, input or resampler", p.Kind)
+	}
+	if p.Wait == 0 {
+		p.Wait = limit
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	k := &kit{Program: p}
+	for _, s := range append(sentences, common...) {
+		if s.name != steady || !p.Tally {
+			k.sentences = append(k.sentences, s)
+		}
+	}
+	return k, nil
+}
+
+// atOnce is how many sentences are judged at a time.
+const atOnce = 8
+
+// judge yields the results for all sentences, in their order, as soon as they are
+// known.
+func (k *kit) judge(ctx context.Context) iter.Seq[Result] {
+	results := make([]chan Result, len(k.sentences))
+	free := make(chan struct{}, atOnce)
+	for i, s := range k.sentences {
+		results[i] = make(chan Result, 1)
+		go func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			ctx, cancel := context.WithTimeout(ctx, 6*limit)
+			defer cancel()
+			began := time.Now()
+			err := s.hold(ctx, k)
+			results[i] <- Result{s.name, err, time.Since(began)}
+		}()
+	}
+	return func(yield func(Result) bool) {
+		defer k.end()
+		going := true
+		for _, result := range results {
+			if r := <-result; going {
+				going = yield(r)
+			}
+		}
+	}
+}
+
+func (k *kit) end() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shared != nil {
+		k.shared.leave()
+	}
+}
+
+// one returns the plugin that sentences share which leave it as it was.
+func (k *kit) one(ctx context.Context) (plugin, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shared != nil {
+		return k.shared, nil
+	}
+	p, err := k.start(ctx, k.Settings)
+	if err == nil {
+		k.shared = p
+	}
+	return p, err
+}
+
+// start starts the plugin as Fluxgate does. It lives on when ctx has ended.
+func (k *kit) start(ctx context.Context, settings map[string]any) (plugin, error) {
+	spec := sdk.Spec{Name: "kit", Path: k.Path, Config: settings, Log: k.Log}
+	switch k.Kind {
+	case "sink":
+		p, err := sdk.StartSink(ctx, spec)
+		return wrap(p, err, func(p *sdk.Process[sdk.Sink]) plugin { return sink{p} })
+	case "input":
+		p, err := sdk.StartInput(ctx, spec)
+		return wrap(p, err, func(p *sdk.Process[sdk.Input]) plugin { return input{p} })
+	default:
+		p, err := sdk.StartResampler(ctx, spec)
+		return wrap(p, err, func(p *sdk.Process[sdk.Resampler]) plugin { return resampler{p} })
+	}
+}
+
+func wrap[T any](p *sdk.Process[T], err error, as func(*sdk.Process[T]) plugin) (plugin, error) {
+	if err != nil {
+		return nil, err
+	}
+	return as(p), nil
+}
+
+// A plugin is a running one of whatever kind.
+type plugin interface {
+	Describe(context.Context) (sdk.Description, error)
+	Check(context.Context) error
+	Stop(context.Context) error
+	Kill()
+	Done() <-chan struct{}
+
+	// work has the plugin do something that it can.
+	work(context.Context) error
+	// leave ends it, whatever state it is in.
+	leave()
+}
+
+// leave ends a process that need not be nice about it.
+func leave[T any](p *sdk.Process[T]) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = p.Stop(ctx) // what it says about that is for a sentence of its own
+}
+
+// within is ctx for one call.
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, limit)
+}
+
+// brokenf tells how a sentence is broken.
+func brokenf(format string, args ...any) error {
+	return errors.New(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n"))
+}
