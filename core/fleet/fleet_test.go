@@ -28,6 +28,7 @@ import (
 const (
 	inputName     = "actor-input"
 	resamplerName = "actor-resampler"
+	oldName       = "actor-of-protocol-1"
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,9 @@ func TestMain(m *testing.M) {
 		case resamplerName:
 			sdk.ServeResampler(settings{}, func(_ context.Context, s settings) (sdk.Resampler, error) { return actor{s}, s.begin() })
 		default:
+			if filepath.Base(os.Args[0]) == oldName {
+				_ = os.Setenv("PLUGIN_PROTOCOL_VERSIONS", "1") // as if the host knew no other
+			}
 			sdk.ServeSink(settings{}, func(_ context.Context, s settings) (sdk.Sink, error) { return actor{s}, s.begin() })
 		}
 		syscall.Exit(0) // without the second for which the race detector waits
