@@ -30,8 +30,8 @@ func (s Spec) verify() error {
 		return Invalidf("its sha256 cannot be told: %w", err)
 	}
 	if !same {
-		return Invalidf("the program's sha256 is %x, not %x, which is pinned by %s",
-			pinned.Hash.Sum(nil), sum, cmp.Or(s.Pin, "its configured checksum: give the new one if you trust the program"))
+		return Invalidf("the program's sha256 is %x, not %x, as pinned by %s",
+			pinned.Hash.Sum(nil), sum, cmp.Or(s.Pin, "the setting checksum: give the new one if you trust the program"))
 	}
 	return nil
 }

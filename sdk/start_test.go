@@ -57,7 +57,7 @@ func TestStartRefuses(t *testing.T) {
 		{"an unknown setting", sdk.Spec{Path: self, Config: map[string]any{"tect": "x"}}, []string{`unknown setting "tect"`, `"text"`}},
 		{"what Validate refuses", sdk.Spec{Path: self, Config: map[string]any{"wait": "-1s"}}, []string{"wait -1s: must not be negative"}},
 		{"settings that are no JSON", sdk.Spec{Path: self, Config: map[string]any{"text": func() {}}}, []string{"settings of sink"}},
-		{"wrong checksum", sdk.Spec{Path: self, Checksum: wrongSum}, []string{"sha256 is " + sum + ", not " + wrongSum, "its configured checksum"}},
+		{"wrong checksum", sdk.Spec{Path: self, Checksum: wrongSum}, []string{"sha256 is " + sum + ", not " + wrongSum, "as pinned by the setting checksum"}},
 		{"wrong checksum from somewhere", sdk.Spec{Path: self, Checksum: wrongSum, Pin: "a note: burn it"}, []string{sum, wrongSum, "pinned by a note: burn it"}},
 		{"no checksum", sdk.Spec{Path: self, Checksum: "abc"}, []string{`"abc"`, "64 digits"}},
 		{"checksum of a missing program", sdk.Spec{Path: "/nowhere/plugin", Checksum: wrongSum}, []string{"/nowhere/plugin"}},

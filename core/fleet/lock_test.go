@@ -130,7 +130,7 @@ func TestALockHoldsPluginsToTheirPrograms(t *testing.T) {
 		{"empty", "", Lock{}, []string{"is not in "}},
 		{"another checksum", otherSum, Lock{self: sum}, []string{otherSum, "plugins.lock pins " + sum, "change the checksum", "fluxgate plugin lock"}},
 		{"another checksum that is locked too", otherSum, Lock{self: otherSum}, []string{"sha256 is " + sum, "not " + otherSum, "plugins.lock"}},
-		{"another checksum without a lock", otherSum, nil, []string{"sha256 is " + sum, "not " + otherSum, "configured checksum"}},
+		{"another checksum without a lock", otherSum, nil, []string{"sha256 is " + sum, "not " + otherSum, "the setting checksum"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
