@@ -67,6 +67,13 @@ func fileOf(path string) file {
 	return file{path: path, device: stat.Dev, inode: stat.Ino, size: stat.Size, modified: stat.Mtim.Nano()}
 }
 
+// replaced reports whether another has taken the file's place.
+func (f file) replaced() bool {
+	now := fileOf(f.path)
+	now.pinned = f.pinned
+	return now != f
+}
+
 // locate returns how to start a plugin, and its program as it is now. The error
 // wraps [sdk.ErrInvalid].
 func (f *Fleet) locate(kind string, s Spec) (sdk.Spec, file, error) {

@@ -66,8 +66,8 @@ func (l *line[T]) status() Status {
 		s.Program = path
 	}
 	if seat != nil && !seat.ended() {
-		s.Pid, s.Uptime = seat.Pid(), int64(time.Since(seat.since)/time.Second)
-		if s.Checksum = seat.checksum(file); s.Checksum == "" && s.State != Attached {
+		s.Pid, s.Uptime, s.Checksum = seat.Pid(), int64(time.Since(seat.since)/time.Second), seat.checksum(file)
+		if file.replaced() && !l.attached() {
 			s.Trouble = "another program is in its place since it was started: SIGHUP has the server start that"
 		}
 	}
@@ -92,18 +92,18 @@ func (l *line[T]) stateNow() State {
 }
 
 // checksum returns the sha256 of the program that the process was started from,
-// or "" if it is not there any more. It is read once for each process.
+// or "" if it cannot be told any more. It is read once for each process.
 func (s *seat[T]) checksum(started file) string {
 	s.summing.Lock()
 	defer s.summing.Unlock()
 	if started.pinned != "" {
 		return strings.ToLower(started.pinned)
 	}
-	if s.line.attached() || fileOf(started.path) != started {
-		return ""
-	}
-	if s.sum == "" {
+	if s.sum == "" && !s.line.attached() && !started.replaced() {
 		s.sum, _ = sumOf(started.path) // what cannot be read has no sum
+		if started.replaced() {        // meanwhile
+			s.sum = ""
+		}
 	}
 	return s.sum
 }

@@ -78,10 +78,19 @@ func TestReportOfDeaths(t *testing.T) {
 	program := filepath.Join(t.TempDir(), inputName)
 	copyFile(t, executable(t), program)
 	f.Input(Spec{Name: "flux", Program: program})
+	f.Sink(Spec{Name: "unread", Program: program + "-of-sink"})
+	copyFile(t, executable(t), program+"-of-sink")
 	if err := f.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	run(t, f)
+	copyFile(t, executable(t), program+".new")
+	if err := os.Rename(program+".new", program+"-of-sink"); err != nil {
+		t.Fatal(err)
+	}
+	if s := told(t, f, "unread"); s.Checksum != "" || !strings.Contains(s.Trouble, "another program") {
+		t.Errorf("of a process whose program is gone before it was asked for: %+v", s)
+	}
 	for n := range int64(3) {
 		s := told(t, f, "flux")
 		if s.Restarts != n || s.Uptime > 5 {
@@ -90,11 +99,12 @@ func TestReportOfDeaths(t *testing.T) {
 		kill(t, s.Pid)
 		await(t, "it is started again", func() bool { now := told(t, f, "flux"); return now.Pid != 0 && now.Pid != s.Pid })
 	}
+	sum := told(t, f, "flux").Checksum
 	copyFile(t, executable(t), program+".new")
 	if err := os.Rename(program+".new", program); err != nil {
 		t.Fatal(err)
 	}
-	if s := told(t, f, "flux"); s.State != Open || s.Checksum != "" || !strings.Contains(s.Trouble, "another program is in its place") || !strings.Contains(s.Trouble, "SIGHUP") {
+	if s := told(t, f, "flux"); s.State != Open || s.Checksum != sum || len(sum) != 64 || !strings.Contains(s.Trouble, "another program is in its place") || !strings.Contains(s.Trouble, "SIGHUP") {
 		t.Errorf("after another program has taken the place: %+v", s)
 	}
 }
