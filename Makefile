@@ -9,7 +9,7 @@ TESTFLAGS ?=
 FUZZTIME ?= 10s
 
 PLUGINS := $(wildcard plugins/*/*)
-PACKAGES := ./... ./testdata/servers ./testdata/carbontest # a pattern passes testdata by
+PACKAGES := ./... ./testdata/servers ./testdata/carbontest ./testdata/rogue # a pattern passes testdata by
 WIRE := sdk/internal/wire
 
 .PHONY: help run build test race fuzz check bench chaos proto
@@ -22,7 +22,7 @@ run: build ## build everything and start it, with nothing configured
 
 # A plugin's program is named after its folder: plugins/sink/pickle is
 # fluxgate-sink-pickle.
-build: ## build fluxgate and every plugin into bin
+build: ## build fluxgate, every plugin and the sdk for third parties into bin
 	@mkdir -p $(BIN)/plugins
 	go build $(GOBUILDFLAGS) -o $(BIN)/fluxgate ./core
 	@for p in $(PLUGINS); do \
@@ -30,6 +30,7 @@ build: ## build fluxgate and every plugin into bin
 		echo go build $(GOBUILDFLAGS) -o $$program ./$$p; \
 		go build $(GOBUILDFLAGS) -o $$program ./$$p; \
 	done
+	@.ci/sdk $(BIN)/sdk
 
 test: ## run every test, also those against real servers
 	@.ci/servers

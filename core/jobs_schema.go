@@ -24,7 +24,7 @@ func schemasOf(c config.Config) (schemas, error) {
 	if of != nil {
 		return func(_, metric string) (schema.Schema, bool) { return of(metric), true }, nil
 	}
-	written := make(map[string]schema.Schema)
+	written := make(map[string]func(metric string) schema.Schema)
 	for name, s := range c.Sinks {
 		if filepath.Base(s.Plugin) != whisperPlugin {
 			continue
@@ -33,9 +33,12 @@ func schemasOf(c config.Config) (schemas, error) {
 			written[name] = found
 		}
 	}
-	return func(sink, _ string) (schema.Schema, bool) {
-		s, known := written[sink]
-		return s, known
+	return func(sink, metric string) (schema.Schema, bool) {
+		of, known := written[sink]
+		if !known {
+			return schema.Schema{}, false
+		}
+		return of(metric), true
 	}, nil
 }
 
@@ -74,25 +77,31 @@ func configured(s config.Schema) (of func(metric string) schema.Schema, err erro
 }
 
 // whisperSchema returns the archives that the whisper sink gives a new file, with
-// the settings of its plugin.
-func whisperSchema(settings config.Settings) (schema.Schema, error) {
+// the settings of its plugin and the rules as they are now.
+func whisperSchema(settings config.Settings) (of func(metric string) schema.Schema, err error) {
 	c := struct {
-		Path         string  `koanf:"path"`
-		Retentions   string  `koanf:"retentions"`
-		Aggregation  string  `koanf:"aggregation"`
-		XFilesFactor float64 `koanf:"xfilesfactor"`
+		Path             string  `koanf:"path"`
+		Schemas          string  `koanf:"schemas"`
+		Aggregations     string  `koanf:"aggregations"`
+		Retentions       string  `koanf:"retentions"`
+		Aggregation      string  `koanf:"aggregation"`
+		XFilesFactor     float64 `koanf:"xfilesfactor"`
+		CreatesPerMinute int     `koanf:"creates_per_minute"`
+		MaxWaiting       int64   `koanf:"max_waiting"`
 	}{Retentions: "60s:1d,10m:7d,1h:90d", Aggregation: "average", XFilesFactor: 0.5} // the plugin's defaults
 	if err := sdk.Configure(settings, &c); err != nil {
-		return schema.Schema{}, err
+		return nil, err
 	}
-	archives, err := schema.ParseRetentions(c.Retentions)
+	otherwise := schema.Schema{XFilesFactor: c.XFilesFactor}
+	if otherwise.Retentions, err = schema.ParseRetentions(c.Retentions); err != nil {
+		return nil, err
+	}
+	if otherwise.Aggregation, err = schema.ParseAggregation(c.Aggregation); err != nil {
+		return nil, err
+	}
+	rules, err := schema.Load(c.Schemas, c.Aggregations)
 	if err != nil {
-		return schema.Schema{}, err
+		return nil, err
 	}
-	aggregation, err := schema.ParseAggregation(c.Aggregation)
-	if err != nil {
-		return schema.Schema{}, err
-	}
-	s := schema.Schema{Retentions: archives, Aggregation: aggregation, XFilesFactor: c.XFilesFactor}
-	return s, s.Validate()
+	return func(metric string) schema.Schema { return rules.OfOr(metric, otherwise) }, otherwise.Validate()
 }

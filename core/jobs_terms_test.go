@@ -138,7 +138,8 @@ func TestSchemasAreAsConfigured(t *testing.T) {
 	rules, sums := ruleFiles(t)
 	whisper := map[string]config.Sink{
 		"carbon": {Plugin: "fluxgate-sink-pickle"}, "files": {Plugin: "/opt/fluxgate-sink-whisper", Config: config.Settings{"path": "x"}},
-		"sums": {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "retentions": "1s:1h", "aggregation": "sum", "xfilesfactor": 0}},
+		"sums":  {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "retentions": "1s:1h", "aggregation": "sum", "xfilesfactor": 0}},
+		"ruled": {Plugin: "fluxgate-sink-whisper", Config: config.Settings{"path": "x", "schemas": rules, "aggregations": sums, "retentions": "1s:1h", "creates_per_minute": 50}},
 	}
 	given := func(s config.Schema) config.Schema {
 		s.Aggregation, s.XFilesFactor = "last", 0.25
@@ -153,6 +154,8 @@ func TestSchemasAreAsConfigured(t *testing.T) {
 		{"nothing is known", given(config.Schema{}), "carbon", "a", "unknown"},
 		{"a whisper sink's defaults", given(config.Schema{}), "files", "a", "60s:1d,10m:7d,1h:90d average 0.5"},
 		{"a whisper sink's settings", given(config.Schema{}), "sums", "a", "1s:1h sum 0"},
+		{"a whisper sink's rules", given(config.Schema{}), "ruled", "fast.count", "10s:1d sum 0"},
+		{"a whisper sink's settings, where no rule is", given(config.Schema{}), "ruled", "a", "1s:1h average 0.5"},
 		{"for every sink", given(config.Schema{Retentions: "60s:1d"}), "carbon", "a", "60s:1d last 0.25"},
 		{"before a sink's settings", given(config.Schema{Retentions: "60s:1d"}), "sums", "a", "60s:1d last 0.25"},
 		{"by rules", given(config.Schema{Schemas: rules}), "carbon", "fast.count", "10s:1d last 0.25"},

@@ -67,5 +67,10 @@ func rootCommand() *cobra.Command {
 	o := &options{}
 	o.addTo(root)
 	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), journalCommand(o), deadCommand(o), populateCommand(o), pluginCommand(o), versionCommand())
+	for _, group := range root.Commands() {
+		if !group.Runnable() { // else a mistyped command of it would pass for a wish for help
+			group.Args, group.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -132,24 +130,7 @@ func readBack(ctx context.Context, command, folder string) (sdk.Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %.500s", command, err, complaint.String())
 	}
-	return parseStored(lines), nil
-}
-
-// parseStored reads lines of a metric, a value and a timestamp. What is none is
-// left out: a sink may store what is bad, and a line may be half written.
-func parseStored(lines []byte) (b sdk.Batch) {
-	for scan := bufio.NewScanner(bytes.NewReader(lines)); scan.Scan(); {
-		words := strings.Fields(scan.Text())
-		if len(words) != 3 {
-			continue
-		}
-		value, wrong := strconv.ParseFloat(words[1], 64)
-		timestamp, bad := strconv.ParseInt(words[2], 10, 64)
-		if wrong == nil && bad == nil {
-			b = append(b, sdk.Datapoint{Metric: words[0], Timestamp: timestamp, Value: value})
-		}
-	}
-	return b
+	return plugintest.Lines(string(lines)), nil
 }
 
 // verdictOn returns the word for a result.

@@ -19,7 +19,6 @@ import (
 
 	"fluxgate/core/config"
 	"fluxgate/core/delivery"
-	"fluxgate/core/fleet"
 	"fluxgate/core/flow"
 	"fluxgate/core/ledger"
 	"fluxgate/core/web"
@@ -43,7 +42,8 @@ func serveCommand(o *options) *cobra.Command {
 			c.Attach = attach
 			setLog(c.Log.Level)
 			defer slog.Info("stopped")
-			return serve(cmd.Context(), c, welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}, more)
+			w := welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}
+			return serve(cmd.Context(), c, witness{ready: func(public net.Addr, made string) { w.say(public, made, c.Data) }}, more)
 		}),
 	}
 	cmd.Flags().BoolVar(&printKey, "print-key", false, "print a curl line with the key that was made, also when standard output is no terminal")
@@ -53,7 +53,7 @@ func serveCommand(o *options) *cobra.Command {
 
 // serve is Fluxgate: it makes every part, joins them, and waits for ctx to end.
 // What was made last is stopped first. At a SIGHUP it loads another configuration.
-func serve(ctx context.Context, c config.Config, w welcome, more wish) (err error) {
+func serve(ctx context.Context, c config.Config, w witness, more wish) (err error) {
 	lock, err := own(c.Data)
 	if err != nil {
 		return err
@@ -74,18 +74,18 @@ func serve(ctx context.Context, c config.Config, w welcome, more wish) (err erro
 		return err
 	}
 	last := ledger.New(store, c.Validate.MaxAhead, metrics)
-	kept, err := openDelivery(c, plugins.sinks, last, metrics)
+	kept, err := openDelivery(c, w.sinks(destinations(c, plugins.sinks)), last, metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	jobs, err := openJobs(c, last, kept, byName(c, plugins.resamplers), metrics)
+	jobs, err := openJobs(c, last, kept, w.resamplers(byName(c, plugins.resamplers)), metrics)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, jobs.Close()) }()
-	h := &house{c, metrics, plugins, last, kept, jobs, newRoad(ctx, terms, last, kept, metrics)}
-	return h.live(ctx, more, func(public net.Addr) { w.say(public, made, c.Data) })
+	h := &house{c, metrics, plugins, last, kept, jobs, newRoad(ctx, terms, last, kept, metrics), w}
+	return h.live(ctx, more, func(public net.Addr) { w.ready(public, made) })
 }
 
 // A house is every part, made and not yet at work.
@@ -97,6 +97,7 @@ type house struct {
 	kept    *delivery.Delivery
 	jobs    *workshop
 	road    *flow.Flow
+	witness witness
 }
 
 // live has every part at work until ctx ends. It calls ready when requests can
@@ -111,7 +112,7 @@ func (h *house) live(ctx context.Context, more wish, ready func(public net.Addr)
 	defer background(h.kept.Run)()
 	defer background(until(ctx, h.jobs.Run))()
 	jobs := desk{h.jobs, h.road.Grant, time.Now}
-	door := web.NewDoor(h.road, served(h.config, h.plugins.inputs), jobs.public(), limits(h.config), h.metrics)
+	door := web.NewDoor(h.road, h.witness.inputs(served(h.config, h.plugins.inputs)), jobs.public(), limits(h.config), h.metrics)
 	admin, err := h.admin(jobs.operator())
 	if err != nil {
 		return err
@@ -128,9 +129,9 @@ func newRoad(ctx context.Context, terms flow.Terms, last *ledger.Ledger, kept *d
 	return road
 }
 
-func openDelivery(c config.Config, sinks []*fleet.Sink, last *ledger.Ledger, metrics prometheus.Registerer) (*delivery.Delivery, error) {
+func openDelivery(c config.Config, sinks []delivery.Sink, last *ledger.Ledger, metrics prometheus.Registerer) (*delivery.Delivery, error) {
 	return delivery.Open(delivery.Setup{
-		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: destinations(c, sinks), FillRate: c.Limits.Backfill, Ledger: last,
+		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: sinks, FillRate: c.Limits.Backfill, Ledger: last,
 	}, metrics)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/sdk/plugintest"
 	"fluxgate/testdata/servers"
 )
 
@@ -62,5 +63,32 @@ func TestErrorsOfAPluginThatIsMadeOfThePage(t *testing.T) {
 	p := startPage(t, "/nowhere/ü")
 	if err := p.Plugin.Write(t.Context(), oneDatapoint); !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "/nowhere/ü") {
 		t.Errorf("no folder: %v", err)
+	}
+}
+
+func TestAPluginThatIsMadeOfThePageMeetsTheContract(t *testing.T) {
+	t.Parallel()
+	servers.Need(t, "node")
+	path, err := filepath.Abs("../testdata/plugins/javascript-sink/main.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "stored")
+	p := plugintest.Program{Path: path, Kind: "sink", Settings: map[string]any{"path": file}, Stored: func() (sdk.Batch, error) {
+		return plugintest.LinesOf(file)
+	}}
+	judgeAll(t, p)
+}
+
+// judgeAll holds a program to every sentence of its contract.
+func judgeAll(t *testing.T, p plugintest.Program) {
+	t.Helper()
+	err := p.Test(t.Context(), func(r plugintest.Result) {
+		if r.Err != nil {
+			t.Errorf("%s: %v", r.Sentence, r.Err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -129,7 +129,7 @@ func obeysContext(ctx context.Context, k *kit) error {
 	}
 	defer s.kill()
 	for n := range 5 {
-		short, cancel := context.WithTimeout(ctx, time.Duration(1<<n)*time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, time.Duration(1<<(2*n))*time.Millisecond)
 		_ = s.work(short, k.Kind)
 		cancel()
 	}

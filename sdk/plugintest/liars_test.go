@@ -26,6 +26,7 @@ var broken = map[string]map[string]string{
 	},
 	"sink": {
 		"forgetting":              "stores what it acknowledges",
+		"opening for everybody":   "opens once, and as its own kind",
 		"refusing nothing":        "accepts an empty batch",
 		"keeping the first":       "accepts the same batch twice, and the last value of an interval stays",
 		"losing under load":       "stores what several calls bring at once",
@@ -71,7 +72,7 @@ func program(t *testing.T, kind, lie string) plugintest.Program {
 	p := plugintest.Program{Path: path, Kind: kind, Settings: map[string]any{"path": file}, Wait: time.Second}
 	switch kind {
 	case "sink":
-		p.Stored = func() (sdk.Batch, error) { return stored(file), nil }
+		p.Stored = func() (sdk.Batch, error) { return plugintest.LinesOf(file) }
 	case "input":
 		p.Cases = "testdata/cases"
 	}

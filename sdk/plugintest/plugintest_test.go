@@ -1,7 +1,6 @@
 package plugintest_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -10,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,6 +55,8 @@ type lenient struct {
 func serveLiar(kind, lie string) {
 	host := os.Getppid()
 	switch lie {
+	case "opening for everybody":
+		serveReopener()
 	case "describing vaguely":
 		serveAs(kind, lie, vague{}, func(c vague) string { return c.Path })
 	case "taking any setting":
@@ -217,25 +217,6 @@ func (l *liar) append(b sdk.Batch) error {
 	}
 	_, err = io.WriteString(f, lines.String())
 	return errors.Join(err, f.Close())
-}
-
-// stored reads lines back.
-func stored(path string) (b sdk.Batch) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		words := strings.Fields(lines.Text())
-		if len(words) != 3 { // it is being written
-			continue
-		}
-		value, _ := strconv.ParseFloat(words[1], 64)
-		timestamp, _ := strconv.ParseInt(words[2], 10, 64)
-		b = append(b, sdk.Datapoint{Metric: words[0], Timestamp: timestamp, Value: value})
-	}
-	return b
 }
 
 // Decode reads lines "metric value timestamp", with the key in a header.

@@ -83,8 +83,15 @@ func Load(schemas, aggregations string) (*Rules, error) {
 // defaults where there is none. Names are as Carbon has them, ASCII without
 // control characters.
 func (r *Rules) Of(metric string) Schema {
-	archives := first(r.schemas, metric, byDefault)
-	c := first(r.aggregations, metric, unruled)
+	return r.OfOr(metric, Schema{byDefault, unruled.aggregation, unruled.xFilesFactor})
+}
+
+// OfOr is like [Rules.Of], with otherwise in the place of Carbon's defaults: its
+// retentions where there is no rule for the archives, and the rest of it where
+// there is none for the aggregation.
+func (r *Rules) OfOr(metric string, otherwise Schema) Schema {
+	archives := first(r.schemas, metric, otherwise.Retentions)
+	c := first(r.aggregations, metric, consolidation{otherwise.Aggregation, otherwise.XFilesFactor})
 	return Schema{slices.Clone(archives), c.aggregation, c.xFilesFactor}
 }
 

@@ -10,7 +10,7 @@ import (
 
 func benchSink(b *testing.B) (sdk.Sink, func(i int) sdk.Batch) {
 	b.Helper()
-	s, err := open(b.Context(), config{Path: b.TempDir(), Retentions: "60s:1d,10m:7d,1h:90d", Aggregation: "average", XFilesFactor: 0.5})
+	s, err := open(b.Context(), benchConfig(b))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,4 +47,10 @@ func BenchmarkKnownMetrics(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func benchConfig(b *testing.B) config {
+	c := defaults()
+	c.Path = b.TempDir()
+	return c
 }

@@ -6,16 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
-
-	"github.com/go-graphite/go-whisper"
 
 	"fluxgate/sdk"
 	"fluxgate/sdk/schema"
@@ -24,14 +18,14 @@ import (
 // maxPath is the longest path that Carbon and Graphite could open, in bytes.
 const maxPath = 4095
 
-// writeSeries stores the points of one metric, and makes its file where it is
-// missing.
-func (s *sink) writeSeries(ctx context.Context, root *os.Root, series sdk.Series) error {
+// write stores the points of one metric, or notes that their file may not be made
+// yet.
+func (r *round) write(ctx context.Context, series sdk.Series) error {
 	path, err := schema.Path(series.Metric)
 	if err != nil {
 		return err
 	}
-	if len(s.path)+1+len(path) > maxPath {
+	if len(r.sink.path)+1+len(path) > maxPath {
 		return sdk.Invalidf("metric %.100q...: the path of its file is longer than %d bytes", series.Metric, maxPath)
 	}
 	points := series.Points
@@ -44,28 +38,59 @@ func (s *sink) writeSeries(ctx context.Context, root *os.Root, series sdk.Series
 	if len(points) == 0 {
 		return beyond
 	}
-	if err := s.writeFile(ctx, root, path, points); err != nil {
+	f := filing{path, series.Metric, points}
+	stored, err := r.sink.store(ctx, r.root, f, r.mayCreate)
+	if err != nil {
 		return fileError(path, err)
+	}
+	if !stored {
+		r.mu.Lock()
+		r.early = append(r.early, f)
+		r.mu.Unlock()
 	}
 	return beyond
 }
 
-func (s *sink) writeFile(ctx context.Context, root *os.Root, path string, points []sdk.Point) error {
-	unlock, err := s.locks.lock(ctx, path)
+// mayCreate reports whether a file may be made now. Where some wait for theirs,
+// others have to wait behind them.
+func (r *round) mayCreate() (bool, error) {
+	if r.barred != nil || !r.sink.limited {
+		return r.barred == nil, r.barred
+	}
+	return r.sink.waiting.empty() && r.sink.creations.Allow(), nil
+}
+
+// store writes points to the file of their metric, behind those that wait for it.
+// Where the file is missing it makes it, or reports false if that is not allowed.
+func (s *sink) store(ctx context.Context, root *os.Root, f filing, allowed func() (bool, error)) (stored bool, err error) {
+	unlock, err := s.locks.lock(ctx, f.path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
-	file, err := root.OpenFile(path, os.O_RDWR, 0)
+	points, earlier := f.points, s.waiting.of(f.path)
+	if len(earlier) > 0 {
+		points = slices.Concat(earlier, points)
+	}
+	file, err := root.OpenFile(f.path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.create(root, path); err != nil {
-			return err
+		if ok, err := allowed(); !ok {
+			return false, err
 		}
-		file, err = root.OpenFile(path, os.O_RDWR, 0)
+		file, err = s.create(root, f, points)
+	}
+	if err == nil && file != nil {
+		err = extend(ctx, file, points)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
+	s.waiting.settle(f.path, len(earlier))
+	return true, nil
+}
+
+// extend writes points to a file that exists, and closes it.
+func extend(ctx context.Context, file *os.File, points []sdk.Point) error {
 	defer file.Close()
 	if err := flock(ctx, file); err != nil {
 		return err
@@ -74,111 +99,17 @@ func (s *sink) writeFile(ctx context.Context, root *os.Root, path string, points
 	if err != nil {
 		return err
 	}
-	return update(file, h, points)
-}
-
-// create makes a metric's file, empty, if it is still missing. It gets its name
-// only when it is whole and on the disk, so that no crash leaves half of one.
-func (s *sink) create(root *os.Root, path string) error {
-	folder := filepath.Dir(path)
-	if err := root.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	dir, err := root.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	name := temporaryName()
-	temporary := filepath.Join(folder, name)
-	defer func() { _ = root.Remove(temporary) }()
-	retentions := make(whisper.Retentions, len(s.archives))
-	for i, a := range s.archives {
-		r := whisper.NewRetention(int(a.Step), int(a.Count))
-		retentions[i] = &r
-	}
-	err = guarded(func() error {
-		w, err := whisper.Create(filepath.Join(openPath(dir), name), retentions, s.aggregation, s.xFilesFactor)
-		if err != nil {
-			return err
-		}
-		return errors.Join(w.File().Sync(), w.Close())
-	})
-	if err != nil {
-		return err
-	}
-	if err := root.Link(temporary, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
-}
-
-// temporaryName returns a name that no metric's file or folder can have, because
-// those have no dot except in .wsp.
-func temporaryName() string { return fmt.Sprintf(".new-%016x", rand.Uint64()) }
-
-// openPath returns a path that leads to an open file, wherever the file's own
-// path leads by now. It is how go-whisper, which opens by path, is kept inside
-// the root.
-func openPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
-
-// flock takes the lock that carbon-cache takes with WHISPER_LOCK_WRITES; it is
-// given back when file is closed.
-func flock(ctx context.Context, file *os.File) error {
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return nil
-		}
-		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
-			return fmt.Errorf("lock: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("locked by another process: %w", ctx.Err())
-		case <-time.After(wait):
-		}
-	}
-}
-
-// locks is a lock for each file that is being written. The zero value is ready.
-type locks struct {
-	mu   sync.Mutex
-	held map[string]chan struct{} // closed when the lock is given back
-}
-
-// lock waits for the lock of path. The caller gives it back with unlock.
-func (l *locks) lock(ctx context.Context, path string) (unlock func(), err error) {
-	for {
-		l.mu.Lock()
-		busy := l.held[path]
-		if busy == nil {
-			free := make(chan struct{})
-			if l.held == nil {
-				l.held = make(map[string]chan struct{})
-			}
-			l.held[path] = free
-			l.mu.Unlock()
-			return func() {
-				l.mu.Lock()
-				delete(l.held, path)
-				l.mu.Unlock()
-				close(free)
-			}, nil
-		}
-		l.mu.Unlock()
-		select {
-		case <-busy:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("being written by another batch: %w", ctx.Err())
-		}
-	}
+	return updateAll(file, h, points)
 }
 
 // fileError gives err its kind, and names the file. What the system refuses for
 // now is [sdk.ErrUnavailable], such as a full disk or a missing permission; what
-// the file or its place would have to change for is [sdk.ErrInvalid].
+// the file or its place would have to change for is [sdk.ErrInvalid]. An error
+// that has its kind stays as it is.
 func fileError(path string, err error) error {
+	if errors.Is(err, sdk.ErrUnavailable) {
+		return err
+	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = fmt.Errorf("%s: %w", strings.TrimSuffix(p.Op, "at"), p.Err) // its path need not be one of ours
 	}

@@ -34,6 +34,12 @@ func start(t *testing.T, path string, more ...string) *sdk.Process[sdk.Sink] {
 	for i := 0; i < len(more); i += 2 {
 		config[more[i]] = more[i+1]
 	}
+	return startWith(t, config)
+}
+
+// startWith runs the plugin in a process of its own.
+func startWith(t *testing.T, config map[string]any) *sdk.Process[sdk.Sink] {
+	t.Helper()
 	p, err := sdk.StartSink(t.Context(), sdk.Spec{Name: "whisper", Path: os.Args[0], Config: config})
 	if err != nil {
 		t.Fatal(err)
@@ -45,11 +51,21 @@ func start(t *testing.T, path string, more ...string) *sdk.Process[sdk.Sink] {
 // newSink returns a sink inside this process, whose clock a test may set.
 func newSink(t testing.TB, path, retentions string) *sink {
 	t.Helper()
-	s, err := open(t.Context(), config{Path: path, Retentions: retentions, Aggregation: "average", XFilesFactor: 0.5})
+	c := defaults()
+	c.Path, c.Retentions = path, retentions
+	return openSink(t, c)
+}
+
+// openSink returns a sink inside this process with the settings c.
+func openSink(t testing.TB, c config) *sink {
+	t.Helper()
+	opened, err := open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.(*sink)
+	s := opened.(*sink)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // setClock sets the clock that this package and go-whisper share.
@@ -143,11 +159,14 @@ func TestSettings(t *testing.T) {
 		config map[string]any
 		words  string
 	}{
-		{"no path", nil, "path is empty"},
+		{"no path", nil, `setting "path" must be given`},
+		{"an empty path", map[string]any{"path": ""}, "path is empty: set it to the folder"},
 		{"unknown", map[string]any{"path": "x", "retention": "60s:1d"}, `unknown setting "retention": did you mean "retentions"?`},
 		{"retentions", map[string]any{"path": "x", "retentions": "60s:1d,10m:1h"}, "reaches no further back"},
-		{"aggregation", map[string]any{"path": "x", "aggregation": "mean"}, `aggregation "mean": must be average`},
+		{"aggregation", map[string]any{"path": "x", "aggregation": "mean"}, `aggregation "mean": must be one of average, sum,`},
 		{"xfilesfactor", map[string]any{"path": "x", "xfilesfactor": 1.5}, "xfilesfactor 1.5: must be 0 to 1"},
+		{"creations below 0", map[string]any{"path": "x", "creates_per_minute": -1}, "creates_per_minute -1: must be at least 1, or 0"},
+		{"no room to wait", map[string]any{"path": "x", "max_waiting": 1000}, "max_waiting 1000: must be at least 1048576 bytes"},
 	}
 	for _, tt := range tests {
 		_, err := sdk.StartSink(t.Context(), sdk.Spec{Name: "whisper", Path: os.Args[0], Config: tt.config})
@@ -413,15 +432,22 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-func TestFullDisk(t *testing.T) {
+// smallDisk returns a folder that is a disk of its own.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
 	root := t.TempDir()
-	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=64k"); err != nil {
+	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size="+size); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
 		t.Skipf("mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(root, 0) })
+	return root
+}
+
+func TestFullDisk(t *testing.T) {
+	root := smallDisk(t, "64k")
 	p := start(t, root, "retentions", "60s:1d")
 	now := time.Now().Unix()
 	var batch sdk.Batch

@@ -12,6 +12,27 @@ import (
 	"fluxgate/sdk"
 )
 
+// updateAll writes points, in the order in which they came, to the archives of a
+// file: as they would be there had they come without those before them.
+func updateAll(file *os.File, h header, points []sdk.Point) error {
+	for len(points) > 0 {
+		n := 1
+		for n < len(points) && points[n].Timestamp >= points[n-1].Timestamp {
+			n++
+		}
+		if err := update(file, h, points[:n]); err != nil {
+			return err
+		}
+		points = points[n:]
+	}
+	return nil
+}
+
+// openPath returns a path that leads to an open file, wherever the file's own
+// path leads by now. It is how go-whisper, which opens by path, is kept inside
+// the root.
+func openPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
 // update writes points, in ascending order of time, to the archives of a file,
 // and brings the coarser archives up to date. Points older than every archive
 // are not kept, as with Carbon.
@@ -64,9 +85,9 @@ func (h header) split(points []sdk.Point, write func(archive int, points []sdk.P
 // reach returns the oldest timestamp that belongs into the archive now.
 func reach(a archive) int64 { return whisper.Now().Unix() - a.Span() }
 
-// fitting returns the last point of each interval, as Carbon keeps it, and of intervals that follow each other without a gap as many
-// as the archive has, the newest. More would run over the archive's end into the
-// next one.
+// fitting returns the last point of each interval, as Carbon keeps it, and of
+// intervals that follow each other without a gap as many as the archive has, the
+// newest. More would run over the archive's end into the next one.
 func (a archive) fitting(points []sdk.Point) []sdk.Point {
 	var all []sdk.Point
 	for i, p := range points {

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fluxgate/core/scaffold"
+	"fluxgate/sdk"
+)
+
+// green is how long it may take from `fluxgate plugin new` until the new plugin
+// has passed its tests.
+const green = time.Minute
+
+// author runs a command in a plugin's folder, as its author would.
+func author(t *testing.T, folder string, argv ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = folder, offline()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s in %s: %v\n%s", strings.Join(argv, " "), folder, err, out)
+	}
+}
+
+func TestNewPluginsAreGreen(t *testing.T) {
+	fluxgateBinary(t) // it may have to be built
+	for _, kind := range scaffold.Kinds() {
+		for _, lang := range scaffold.Langs() {
+			t.Run(kind+" in "+lang, func(t *testing.T) {
+				began := time.Now()
+				folder := begun(t, kind, lang)
+				author(t, folder, "make", "build", "test")
+				took := time.Since(began)
+				t.Logf("from new to green: %v", took.Round(time.Millisecond))
+				if took > green {
+					t.Errorf("it took %v, want no more than %v", took, green)
+				}
+				readme(t, folder)
+				if lang == "go" {
+					author(t, folder, "go", "vet", ".")
+					author(t, folder, "sh", "-c", `test -z "$(gofmt -l .)"`)
+				}
+			})
+		}
+	}
+}
+
+// readme compares the settings in a plugin's README with what it says of itself.
+func readme(t *testing.T, folder string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(folder, "main.py")
+	if !exists(program) {
+		program = filepath.Join(folder, filepath.Base(folder))
+	}
+	about, err := sdk.Describe(t.Context(), sdk.Spec{Name: "it", Path: program})
+	if want := "<!-- settings -->\n" + about.Markdown() + "<!-- /settings -->"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("%v, README.md has no\n%s", err, want)
+	}
+}
+
+// The plugins in testdata/plugins are modules of their own, as those of third
+// parties are.
+func TestPluginsOfThirdParties(t *testing.T) {
+	module := filepath.Join(filepath.Dir(fluxgateBinary(t)), "sdk")
+	modules, err := filepath.Glob("../testdata/plugins/*/Makefile")
+	if err != nil || len(modules) < 3 {
+		t.Fatalf("there are %q, %v", modules, err)
+	}
+	for _, path := range modules {
+		source := filepath.Dir(path)
+		t.Run(filepath.Base(source), func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), filepath.Base(source))
+			if err := os.CopyFS(folder, os.DirFS(source)); err != nil {
+				t.Fatal(err)
+			}
+			if exists(filepath.Join(folder, "go.mod")) {
+				author(t, folder, "go", "mod", "edit", "-replace", "fluxgate/sdk="+module)
+				author(t, folder, "go", "vet", ".") // it says so if .ci/examples is to be run
+			}
+			author(t, folder, "make", "test", "FLUXGATE="+fluxgateBinary(t), "SDK="+module)
+		})
+	}
+}
+
+func TestNewTellsWhatIsNext(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "it")
+	stdout, stderr, code := fluxgate(t, "plugin", "new", "sink", "mine", "--dir", folder)
+	want := folder + " is written. What next:\n\n  cd " + folder + "\n  make test    # the contract of every sink, against this one\n" +
+		"  make run     # a throwaway Fluxgate with it\n\nThen name it in fluxgate.yaml:\n\n" +
+		"sinks:\n  mine: {plugin: " + folder + "/fluxgate-sink-mine, config: {path: /var/lib/fluxgate/mine.jsonl}}\n"
+	if code != 0 || stdout != want {
+		t.Errorf("exit %d, %s, it says\n%s, want\n%s", code, stderr, stdout, want)
+	}
+}
+
+func TestNewThatCannotBe(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		says string
+		code int
+	}{
+		{"a kind that is none", []string{"output", "x"}, `kind "output"`, exitFailed},
+		{"a name that is none", []string{"sink", "X"}, `name "X"`, exitFailed},
+		{"a language that is none", []string{"sink", "x", "--lang", "perl"}, `language "perl"`, exitFailed},
+		{"the name of one that is there", []string{"sink", "whisper"}, "plugins/fluxgate-sink-whisper is there already", exitFailed},
+		{"a folder that is in use", []string{"sink", "x", "--dir", "/"}, "/ is there and not empty", exitFailed},
+		{"a folder in none", []string{"sink", "x", "--dir", "/nowhere/x"}, "/nowhere", exitFailed},
+		{"no name", []string{"sink"}, "which plugin?", exitUsage},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, stderr, code := fluxgate(t, append([]string{"plugin", "new"}, tt.args...)...); code != tt.code || !strings.Contains(stderr, tt.says) {
+				t.Errorf("exit %d, it says %q; want %d and %q", code, stderr, tt.code, tt.says)
+			}
+		})
+	}
+}
+
+func TestWithoutAnSDKThereIsNoNewPlugin(t *testing.T) {
+	alone := filepath.Join(filepath.Dir(fluxgateBinary(t)), "alone", "fluxgate")
+	if err := os.MkdirAll(filepath.Dir(alone), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(fluxgateBinary(t), alone); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), alone, "plugin", "new", "sink", "x")
+	cmd.Dir = folder
+	out, err := cmd.CombinedOutput()
+	want := "no sdk in " + filepath.Join(filepath.Dir(alone), "sdk") + " or /usr/share/fluxgate/sdk: write it with make build"
+	if err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, it says %q, want %q", err, out, want)
+	}
+}
+
+func TestCommandOf(t *testing.T) {
+	folder := t.TempDir()
+	program, other := filepath.Join(folder, "bin", "it"), filepath.Join(folder, "other", "it")
+	for _, path := range []string{program, other} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked := filepath.Join(folder, "linked")
+	if err := os.Mkdir(linked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(program, filepath.Join(linked, "it")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"":                        program,
+		filepath.Dir(program):     "it",
+		linked:                    "it",
+		filepath.Dir(other):       program,
+		linked + ":" + "/nowhere": "it",
+	} {
+		t.Setenv("PATH", path)
+		if got := commandOf(program); got != want {
+			t.Errorf("with the PATH %q: %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestAMistypedCommandFails(t *testing.T) {
+	for _, group := range []string{"journal", "dead", "populate", "plugin"} {
+		_, stderr, code := fluxgate(t, group, "tset")
+		if want := `unknown command "tset" for "fluxgate ` + group; code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit %d, it says %q; want %d and %q", group, code, stderr, exitUsage, want)
+		}
+		if stdout, _, code := fluxgate(t, group); code != 0 || !strings.Contains(stdout, "Usage:") {
+			t.Errorf("%s alone: exit %d, it says %q; want help", group, code, stdout)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package plugintest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"fluxgate/sdk"
+	"fluxgate/sdk/internal/wire"
+)
+
+// A reopener is a sink that is made without the sdk, which would not let it be
+// opened again and again, and as whatever kind.
+type reopener struct {
+	wire.UnimplementedPluginServer
+	wire.UnimplementedSinkServer
+	path string
+}
+
+// serveReopener serves until it is asked to leave or its host is gone.
+func serveReopener() {
+	host := os.Getppid()
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), fmt.Sprint("raw", os.Getpid()))
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	r := &reopener{}
+	s := grpc.NewServer(grpc.UnknownServiceHandler(shutDown))
+	wire.RegisterPluginServer(s, r)
+	wire.RegisterSinkServer(s, r)
+	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
+	go func() {
+		for os.Getppid() == host {
+			time.Sleep(10 * time.Millisecond)
+		}
+		syscall.Exit(0)
+	}()
+	fmt.Printf("1|2|unix|%s|grpc|\n", path)
+	_ = s.Serve(listener)
+}
+
+func shutDown(_ any, stream grpc.ServerStream) error {
+	if method, _ := grpc.MethodFromServerStream(stream); method != "/plugin.GRPCController/Shutdown" {
+		return status.Error(codes.Unimplemented, method)
+	}
+	_ = stream.SendMsg(&wire.Nothing{})
+	syscall.Exit(0)
+	return nil
+}
+
+func (r *reopener) Describe(context.Context, *wire.Nothing) (*wire.Description, error) {
+	return &wire.Description{Kind: "sink", Version: "1", Setting: []*wire.Setting{{Name: "path", Type: "text", Help: "where it appends lines"}}}, nil
+}
+
+func (r *reopener) Open(_ context.Context, c *wire.Config) (*wire.Opened, error) {
+	var settings struct{ Path string }
+	if err := json.Unmarshal(c.GetJson(), &settings); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	r.path = settings.Path
+	return &wire.Opened{}, nil
+}
+
+func (r *reopener) Check(context.Context, *wire.Nothing) (*wire.Nothing, error) {
+	return &wire.Nothing{}, nil
+}
+
+func (r *reopener) Drain(context.Context, *wire.Nothing) (*wire.Nothing, error) {
+	return &wire.Nothing{}, nil
+}
+
+func (r *reopener) Write(_ context.Context, w *wire.Batch) (*wire.Nothing, error) {
+	b := make(sdk.Batch, len(w.GetMetric()))
+	for i, metric := range w.GetMetric() {
+		b[i] = sdk.Datapoint{Metric: string(metric), Timestamp: w.GetTimestamp()[i], Value: w.GetValue()[i]}
+	}
+	if err := (&liar{path: r.path}).append(b); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return &wire.Nothing{}, nil
+}

@@ -1,0 +1,129 @@
+package whispertest_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"fluxgate/sdk/whispertest"
+)
+
+// roleVariable has the test binary, started again, play a part in a test.
+const roleVariable = "WHISPERTEST_ROLE"
+
+// again returns a command that runs one test of this binary in the given role.
+func again(t *testing.T, test, role string, environment ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.count=1", "-test.timeout=2m")
+	cmd.Env = append(append(os.Environ(), roleVariable+"="+role), environment...)
+	return cmd
+}
+
+// A test binary that is killed leaves no Fluxgate and no plugin.
+func TestKilledTestBinary(t *testing.T) {
+	if os.Getenv(roleVariable) != "" {
+		fmt.Printf("started %d\n", whispertest.Start(t).Pid())
+		select {} // until it is killed
+	}
+	t.Parallel()
+	victim := again(t, "TestKilledTestBinary", "victim", "TMPDIR="+t.TempDir())
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+		_, _ = fmt.Sscanf(lines.Text(), "started %d", &pid)
+	}
+	left := append(children(t, pid), pid)
+	if len(left) != 3 { // the sink, the input, and Fluxgate itself
+		t.Errorf("processes %v of a test that has started one Fluxgate", left)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = victim.Wait() // it was killed
+	for end := time.Now().Add(10 * time.Second); len(left) > 0; {
+		if alive(left[0]) && time.Now().After(end) {
+			t.Fatalf("processes %v live on", left)
+		}
+		if !alive(left[0]) {
+			left = left[1:]
+		}
+	}
+}
+
+// children returns the processes that process pid has started.
+func children(t *testing.T, pid int) (all []int) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("children of process %d: %v", pid, err)
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for field := range strings.FieldsSeq(string(text)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, child)
+		}
+	}
+	return all
+}
+
+// alive reports whether a process runs; one that nobody has waited for yet does
+// not.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) == syscall.ESRCH {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := bytes.Cut(stat, []byte(") "))
+	return err == nil && !bytes.HasPrefix(state, []byte("Z"))
+}
+
+// The kernel ends a Fluxgate with the thread that has started it. The end of the
+// thread on which a test calls Start is not that.
+func TestStartingThreadEnds(t *testing.T) {
+	t.Parallel()
+	var gate *whispertest.Gate
+	onOwnThread(func() { gate = whispertest.Start(t) })
+	gate.Send(metric, point(time.Now().Unix(), 1))
+	gate.Send(metric, point(time.Now().Unix()+30, 2))
+	if dead := gate.Dead(); dead != "" {
+		t.Error(dead)
+	}
+}
+
+// onOwnThread calls f on a thread that ends with it, which the first thread of a
+// process never does.
+func onOwnThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if syscall.Gettid() == syscall.Getpid() {
+			onOwnThread(f)
+			return
+		}
+		f()
+	}()
+	<-done
+}

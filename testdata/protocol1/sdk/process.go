@@ -1,0 +1,142 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"fluxgate/testdata/protocol1/wire"
+)
+
+// A Process is a running plugin.
+type Process[T any] struct {
+	Plugin T
+	cmd    *exec.Cmd
+	end    context.CancelFunc // kills the process and what it has started
+	done   chan struct{}      // closed when the process has ended
+	client *plugin.Client
+	remote wire.PluginClient
+	health grpc_health_v1.HealthClient
+}
+
+func (p *Process[T]) dispense(kind string) (*grpc.ClientConn, error) {
+	client, err := p.client.Client()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := client.Dispense(kind)
+	if err != nil {
+		return nil, err
+	}
+	return raw.(*grpc.ClientConn), nil
+}
+
+func (p *Process[T]) dial(c *grpc.ClientConn, dial func(grpc.ClientConnInterface) T) {
+	p.Plugin, p.remote, p.health = dial(c), wire.NewPluginClient(c), grpc_health_v1.NewHealthClient(c)
+}
+
+// Check asks the plugin whether it would work now.
+func (p *Process[T]) Check(ctx context.Context) error {
+	_, err := p.remote.Check(ctx, &wire.Nothing{})
+	return fromWire(err)
+}
+
+// Ping asks the process for a sign of life. It is given beside the plugin's own
+// methods, however long these take, and any answer is one. The error is ctx's,
+// or wraps [ErrUnavailable] when the process cannot be reached.
+func (p *Process[T]) Ping(ctx context.Context) error {
+	_, err := p.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: plugin.GRPCServiceName})
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return fromWire(err)
+	default:
+		return nil
+	}
+}
+
+// Pid returns the process id.
+func (p *Process[T]) Pid() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (p *Process[T]) Done() <-chan struct{} { return p.done }
+
+// Stop lets the plugin finish the calls under way and close, for as long as ctx
+// lasts, and ends its process. What does not leave within a second more is
+// killed. The error is the plugin's own about closing.
+func (p *Process[T]) Stop(ctx context.Context) error {
+	_, err := p.remote.Drain(ctx, &wire.Nothing{})
+	p.leave()
+	return fromWire(err)
+}
+
+// Kill ends the process at once, whatever state it is in, and what it has
+// started. Stop is to be called nevertheless: it frees what the host holds.
+func (p *Process[T]) Kill() { p.end() }
+
+// pipeTimeout is how long the pipes of a process are waited for after its end.
+const pipeTimeout = 100 * time.Millisecond
+
+// leave asks the process to leave, ends it, and returns when it is gone.
+// go-plugin's own Kill waits for a stopped process without end, and for one
+// whose pipes a child holds; a SIGKILL from outside frees it.
+func (p *Process[T]) leave() {
+	gone := make(chan struct{})
+	go func() {
+		p.client.Kill()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return
+	case <-time.After(stopTimeout):
+	}
+	p.end()
+	<-p.done
+	select {
+	case <-gone:
+	case <-time.After(pipeTimeout):
+	}
+}
+
+// bury waits until the process has ended, and kills what it has started: that
+// may hold on to the pipes by whose end go-plugin tells that a process is dead.
+// What has left the group lives on, with the pipes.
+func (p *Process[T]) bury() {
+	defer close(p.done)
+	if p.cmd.Process == nil { // it could not be started
+		return
+	}
+	err := p.cmd.Process.WithHandle(func(pidfd uintptr) { awaitEnd(int(pidfd)) })
+	if err != nil && !errors.Is(err, os.ErrProcessDone) { // the kernel has no such handles
+		for !p.client.Exited() {
+			time.Sleep(pipeTimeout)
+		}
+	}
+	_ = p.killGroup()
+}
+
+func (p *Process[T]) killGroup() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// command prepares the process, in a group of its own: the terminal's signals
+// are for the host, and what the plugin starts can be ended with it.
+func (p *Process[T]) command(s Spec) {
+	var life context.Context
+	life, p.end = context.WithCancel(context.Background())
+	p.cmd = exec.CommandContext(life, s.Path)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Cancel = p.killGroup
+	p.cmd.Env = []string{fmt.Sprintf("%s=%d", messageLimitEnv, s.limit())}
+	if s.SocketDir != "" {
+		p.cmd.Env = append(p.cmd.Env, socketDirEnv+"="+s.SocketDir)
+	}
+}

@@ -1,0 +1,210 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"fluxgate/testdata/protocol1/wire"
+)
+
+// ServeSink runs the calling program as a sink plugin. When the host asks, it
+// lays the plugin's settings over defaults and passes them to open, which
+// should touch no network and create nothing. It returns when the host is done
+// with the plugin, or is gone.
+//
+// What the program logs with slog, and what it prints, appears in the host's
+// log. A panic in the plugin's method becomes an error of that call.
+func ServeSink[C any](defaults C, open func(context.Context, C) (Sink, error)) {
+	serve(kindSink, defaults, open, registerSink)
+}
+
+// ServeInput is like [ServeSink], for an input plugin.
+func ServeInput[C any](defaults C, open func(context.Context, C) (Input, error)) {
+	serve(kindInput, defaults, open, registerInput)
+}
+
+// ServeResampler is like [ServeSink], for a resampler plugin.
+func ServeResampler[C any](defaults C, open func(context.Context, C) (Resampler, error)) {
+	serve(kindResampler, defaults, open, registerResampler)
+}
+
+func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, error), register func(*grpc.Server, *guest[T])) {
+	if os.Getenv(cookieName) != cookieValue {
+		fmt.Fprintf(os.Stderr, "%s is a plugin of Fluxgate, of kind %s: fluxgate starts it when its configuration names it\n",
+			filepath.Base(os.Args[0]), kind)
+		os.Exit(1)
+	}
+	// A host that died leaves broken pipes behind, and a log line must not be
+	// what this program dies of before it has cleaned up.
+	signal.Ignore(syscall.SIGPIPE)
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+
+	gone := make(chan struct{})
+	go func() {
+		hostGone()
+		close(gone)
+	}()
+	g := &guest[T]{}
+	o := &opener[C, T]{kind: kind, defaults: defaults, open: open, guest: g}
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: handshake,
+		Logger:          quiet,
+		GRPCServer:      func(options []grpc.ServerOption) *grpc.Server { return newServer(options, gone) },
+		VersionedPlugins: map[int]plugin.PluginSet{protocol: {kind: bridge{serve: func(s *grpc.Server) {
+			wire.RegisterPluginServer(s, o)
+			register(s, g)
+		}}}},
+	})
+	leave(g)
+	select {
+	case <-gone:
+		_ = os.Remove(os.Getenv(socketDirEnv)) // of the host's plugins the last succeeds
+	default: // the host goes on using it
+	}
+}
+
+// newServer returns a server that stops when the host is gone.
+func newServer(options []grpc.ServerOption, gone <-chan struct{}) *grpc.Server {
+	s := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(messageLimit()), grpc.UnaryInterceptor(recovered))...)
+	go func() {
+		<-gone
+		s.Stop()
+	}()
+	return s
+}
+
+// leaveTimeout is how long Close and the calls before it may take once the
+// plugin is to leave.
+const leaveTimeout = 2 * time.Second
+
+// leave closes the plugin. What does not return must not keep the process: its
+// host may be gone.
+func leave[T any](g *guest[T]) {
+	closed := make(chan error, 1)
+	go func() { closed <- g.close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			slog.Error("close", "err", err)
+		}
+	case <-time.After(leaveTimeout):
+		slog.Error("leaving, though a call or Close has not returned")
+	}
+}
+
+// messageLimit returns the largest message that the host may send, in bytes.
+func messageLimit() int {
+	n, err := strconv.Atoi(os.Getenv(messageLimitEnv))
+	if err != nil || n <= 0 {
+		return defaultMessageLimit
+	}
+	return n
+}
+
+// recovered turns a panic of the plugin into an error of the call, so that it
+// costs one request and not the process.
+func recovered(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			slog.Error("panic", "value", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = status.Errorf(codes.Internal, "panic: %v", r)
+		}
+	}()
+	resp, err = handle(ctx, req)
+	return resp, toWire(err)
+}
+
+// A guest is the opened plugin inside its process. Calls pass through it, so
+// that it is closed after the last one has returned.
+type guest[T any] struct {
+	mu     sync.RWMutex // held for reading by each call
+	plugin *T
+	closed bool
+}
+
+var errNotOpen = errors.New("the plugin is not open")
+
+func (g *guest[T]) call(f func(T) error) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.plugin == nil || g.closed {
+		return Unavailablef("%w", errNotOpen)
+	}
+	return f(*g.plugin)
+}
+
+func (g *guest[T]) set(p T) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.plugin != nil {
+		return Invalidf("the plugin is already open")
+	}
+	g.plugin = &p
+	return nil
+}
+
+func (g *guest[T]) close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.plugin == nil || g.closed {
+		return nil
+	}
+	g.closed = true
+	if c, ok := any(*g.plugin).(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// An opener makes the plugin once its settings have arrived.
+type opener[C, T any] struct {
+	wire.UnimplementedPluginServer
+	kind     string
+	defaults C
+	open     func(context.Context, C) (T, error)
+	guest    *guest[T]
+}
+
+func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, error) {
+	if w.GetKind() != o.kind {
+		return nil, Invalidf("this program is a plugin of kind %s, and is configured as %s", o.kind, w.GetKind())
+	}
+	config := o.defaults
+	if err := configureJSON(w.GetJson(), &config); err != nil {
+		return nil, err
+	}
+	p, err := o.open(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Opened{}, o.guest.set(p)
+}
+
+func (o *opener[C, T]) Check(ctx context.Context, _ *wire.Nothing) (*wire.Nothing, error) {
+	return &wire.Nothing{}, o.guest.call(func(p T) error {
+		if c, ok := any(p).(Checker); ok {
+			return c.Check(ctx)
+		}
+		return nil
+	})
+}
+
+func (o *opener[C, T]) Drain(context.Context, *wire.Nothing) (*wire.Nothing, error) {
+	return &wire.Nothing{}, o.guest.close()
+}
