@@ -22,8 +22,8 @@ type Setup struct {
 	// It is read at each start of a plugin; while it does not exist it pins none.
 	Lock string
 
-	// Attach has plugins of somebody else's be spoken to, instead of being started:
-	// where they wait, as with [sdk.Spec.Attach].
+	// Attach tells of plugins that somebody else has started where they wait, as
+	// [sdk.Spec.Attach] does. They are neither checked, nor started, nor ended.
 	Attach map[Title]string
 }
 
