@@ -77,6 +77,29 @@ func TestCheckNamesEachFault(t *testing.T) {
 	}
 }
 
+// What a plugin says of a setting is told once, with the plugin, the setting as it
+// was written, and the one that was meant.
+func TestCheckOfSettings(t *testing.T) {
+	const address = `(list of text, by default ["127.0.0.1:2004"]: host:port of the receiver`
+	for config, says := range map[string]string{
+		`adress: "x:1"`:        `unknown setting "adress": did you mean "address"? ` + address,
+		`address: {host: x}`:   `setting "address": a section is not a list of text ` + address,
+		`timeout: 5`:           `setting "timeout": 5 is not a duration: give it a unit, such as "5s" (duration, by default "10s": how long`,
+		`timeout: [5s, 6s]`:    `setting "timeout": ["5s","6s"] is not a duration`,
+		`timeout: soon`:        `setting "timeout": "soon" is not a duration`,
+		`address: nowhere`:     `host:port`,
+		`timeot: 5s, adres: x`: `unknown setting "timeot": did you mean "timeout"?`,
+	} {
+		_, said, code := fluxgate(t, "check", "--data", t.TempDir(), "--config",
+			yamlFile(t, "sinks: {carbon: {plugin: fluxgate-sink-pickle, required: false, config: {"+config+"}}}"))
+		start := fmt.Sprintf("fluxgate: open sink \"carbon\" (%s): invalid: ", plugin(t, "fluxgate-sink-pickle"))
+		if code != exitFailed || !strings.HasPrefix(said, start) || !strings.Contains(said, says) || strings.Count(said, "host:port of the receiver") > 1 ||
+			strings.Count(said, "invalid") != 1 {
+			t.Errorf("%s: exits %d and says\n%s, want\n%s%s", config, code, said, start, says)
+		}
+	}
+}
+
 func TestCheckBesideARunningServer(t *testing.T) {
 	r, c := servers.Redis(t), servers.Carbon(t)
 	yaml := carbonYAML(r, c)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -48,5 +49,10 @@ func (o *options) load() (config.Config, error) {
 			overrides[name] = value
 		}
 	}
-	return config.Load(o.file(), overrides, os.Environ())
+	c, err := config.Load(o.file(), overrides, os.Environ())
+	c.Lock = filepath.Join(c.Data, lockFile)
+	if file := o.file(); file != "" {
+		c.Lock = filepath.Join(filepath.Dir(file), lockFile)
+	}
+	return c, err
 }

@@ -9,6 +9,9 @@ func pluginCommand(o *options) *cobra.Command {
 		Short: "Write, test and look after plugins",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(pluginNewCommand(), pluginDevCommand(o), pluginTestCommand())
+	cmd.AddCommand(
+		pluginListCommand(o), pluginLockCommand(o),
+		pluginNewCommand(), pluginDevCommand(o), pluginTestCommand(),
+	)
 	return cmd
 }

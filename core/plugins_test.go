@@ -316,10 +316,10 @@ func TestServeRefusesWhatOnlyAPersonCanMend(t *testing.T) {
 		says               []string
 	}{
 		{"settings", "pfad: /tmp/x", "", []string{`sink \"actor\"`, `unknown setting \"pfad\": did you mean \"path\"?`}},
-		{"missing", "", missing, []string{`plugin \"carbon\"`, "fluxgate-sink-lost", "put it there"}},
+		{"missing", "", missing, []string{`sink \"carbon\"`, "fluxgate-sink-lost", "put it there"}},
 		{"no program", "", fmt.Sprintf("  carbon: {plugin: %q}", text), []string{`sink \"carbon\"`, "exec format error"}},
 		{"input as sink", "", "  carbon: {plugin: fluxgate-input-flux}", []string{`sink \"carbon\"`, "plugin of kind input"}},
-		{"checksum", "", fmt.Sprintf("  carbon: {plugin: %q, checksum: %s}", os.Args[0], strings.Repeat("ab", 32)), []string{`sink \"carbon\"`, "not the configured checksum abab"}},
+		{"checksum", "", fmt.Sprintf("  carbon: {plugin: %q, checksum: %s}", os.Args[0], strings.Repeat("ab", 32)), []string{`sink \"carbon\"`, "as pinned by the setting checksum"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

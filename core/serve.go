@@ -19,14 +19,16 @@ import (
 
 	"fluxgate/core/config"
 	"fluxgate/core/delivery"
-	"fluxgate/core/fleet"
 	"fluxgate/core/flow"
 	"fluxgate/core/ledger"
 	"fluxgate/core/web"
 )
 
 func serveCommand(o *options) *cobra.Command {
-	var printKey bool
+	var (
+		printKey bool
+		attach   []string
+	)
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Take metrics, until SIGTERM",
@@ -37,6 +39,7 @@ func serveCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.Attach = attach
 			setLog(c.Log.Level)
 			defer slog.Info("stopped")
 			w := welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}
@@ -44,6 +47,7 @@ func serveCommand(o *options) *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&printKey, "print-key", false, "print a curl line with the key that was made, also when standard output is no terminal")
+	cmd.Flags().StringArrayVar(&attach, "attach", nil, "NAME=WHERE: speak to the plugin NAME where it waits, as it prints when it is run with --attach")
 	return cmd
 }
 
@@ -138,7 +142,7 @@ func (h *house) admin(guarded web.Endpoints) (http.Handler, error) {
 		return nil, err
 	}
 	return web.NewAdmin(web.Admin{
-		Metrics: h.metrics, Missing: h.plugins.Missing, Token: token, Guarded: guarded,
+		Metrics: h.metrics, Missing: h.plugins.Missing, Plugins: func() any { return h.plugins.Report() }, Token: token, Guarded: guarded,
 		Retry: func(ctx context.Context, sink string) (any, error) { return h.kept.Retry(ctx, sink) },
 	}), nil
 }
@@ -213,33 +217,6 @@ func openRedis(c config.Redis) (*ledger.Redis, error) {
 		Addresses: c.Address, Username: c.Username, Password: string(c.Password), Database: c.Database,
 		TLS: c.TLS.Enabled, CA: c.TLS.CA, Expire: c.Expire, Hash: c.Hash,
 	})
-}
-
-// A roster is every configured plugin, in the order of their names.
-type roster struct {
-	*fleet.Fleet
-	inputs     []*fleet.Input
-	sinks      []*fleet.Sink
-	resamplers []*fleet.Resampler
-}
-
-// enlist makes a fleet of every configured plugin.
-func enlist(c config.Config, metrics prometheus.Registerer) (r *roster, err error) {
-	r = &roster{}
-	r.Fleet, err = fleet.New(fleet.Setup{Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20}, metrics)
-	if err != nil {
-		return nil, err
-	}
-	for _, spec := range inputSpecs(c) {
-		r.inputs = append(r.inputs, r.Input(spec))
-	}
-	for _, spec := range sinkSpecs(c) {
-		r.sinks = append(r.sinks, r.Sink(spec))
-	}
-	for _, spec := range resamplerSpecs(c) {
-		r.resamplers = append(r.resamplers, r.Resampler(spec))
-	}
-	return r, nil
 }
 
 // listen serves on both listeners until ctx ends. It calls ready when requests

@@ -47,7 +47,7 @@ func (p *Process[T]) attach(s Spec) error {
 	if err != nil {
 		return err
 	}
-	config := s.client()
+	config := s.client(s.relays())
 	config.Reattach, config.Plugins = where, plugin.PluginSet{bridgeName: bridge{}}
 	p.client, p.pid, p.protocol = plugin.NewClient(config), where.Pid, where.ProtocolVersion
 	var detached context.Context

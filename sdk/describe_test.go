@@ -89,3 +89,18 @@ func TestSettingsAgainstADescription(t *testing.T) {
 		})
 	}
 }
+
+// What is configured must not show as a default: it may be a password.
+func TestADescriptionIsOfTheDefaultsWhateverIsConfigured(t *testing.T) {
+	p, _ := startSink(t, sdk.Spec{Path: trapNamed(t, "demanding"), Config: map[string]any{
+		"path": "x", "tls": map[string]any{"ca": "x"}, "names": []any{"secret"}, "waits": []any{"7s"}, "labels": map[string]any{"a": "secret"},
+	}})
+	before := p.Described()
+	after, err := p.Describe(t.Context())
+	if err != nil || !reflect.DeepEqual(before, after) {
+		t.Errorf("once it is open it says %+v, %v, and before %+v", after, err, before)
+	}
+	if p.Outdated() {
+		t.Error("it is said to speak an old protocol")
+	}
+}

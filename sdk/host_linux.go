@@ -36,15 +36,31 @@ const attachedInterval = 500 * time.Millisecond
 
 // awaitEndOf returns when a process that is no child has ended, or ctx has.
 func awaitEndOf(ctx context.Context, pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		fd = -1 // a kernel or sandbox without it, or the process has ended
+	} else {
+		defer unix.Close(fd)
+	}
 	tick := time.NewTicker(attachedInterval)
 	defer tick.Stop()
-	for syscall.Kill(pid, 0) != syscall.ESRCH {
+	for !hasEnded(fd, pid) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// hasEnded reports whether a process has ended, also if nobody has waited for it
+// where there is a handle.
+func hasEnded(pidfd, pid int) bool {
+	if pidfd < 0 {
+		return syscall.Kill(pid, 0) == syscall.ESRCH
+	}
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
 }
 
 // awaitEnd returns when the process that pidfd stands for has ended.

@@ -20,16 +20,18 @@ import (
 
 // A Process is a running plugin.
 type Process[T any] struct {
-	Plugin   T
-	cmd      *exec.Cmd // nil: attached
-	pid      int
-	protocol int
-	end      context.CancelFunc // kills the process and what it has started, or lets go of an attached one
-	done     chan struct{}      // closed when the process has ended, or was let go of
-	client   *plugin.Client
-	conn     *grpc.ClientConn
-	remote   wire.PluginClient
-	health   grpc_health_v1.HealthClient
+	Plugin    T
+	cmd       *exec.Cmd // nil: attached
+	program   *program  // runs cmd
+	described Description
+	pid       int
+	protocol  int
+	end       context.CancelFunc // kills the process and what it has started, or lets go of an attached one
+	done      chan struct{}      // closed when the process has ended, or was let go of
+	client    *plugin.Client
+	conn      *grpc.ClientConn
+	remote    wire.PluginClient
+	health    grpc_health_v1.HealthClient
 }
 
 func (p *Process[T]) dispense() error {
@@ -49,6 +51,13 @@ func (p *Process[T]) dispense() error {
 // Protocol returns the version of the protocol that host and plugin use, the
 // newest that both know.
 func (p *Process[T]) Protocol() int { return p.protocol }
+
+// Described returns what the plugin said of itself before it was opened.
+func (p *Process[T]) Described() Description { return p.described }
+
+// Outdated reports whether the plugin speaks an older protocol than the host's
+// newest: the next Fluxgate may not speak it any more.
+func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
 
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,7 +23,8 @@ type relay struct {
 
 	mu   sync.Mutex
 	line []byte
-	cut  bool // the rest of the line is thrown away
+	cut  bool   // the rest of the line is thrown away
+	last []byte // the last line, or the first of a panic
 }
 
 func newRelay(log *slog.Logger, t *throttle) *relay { return &relay{log: log, throttle: t} }
@@ -45,14 +47,44 @@ func (r *relay) Write(p []byte) (int, error) {
 }
 
 func (r *relay) flush() {
-	if len(bytes.TrimSpace(r.line)) > 0 && r.throttle.admit() {
-		level, message, args := parseLine(r.line)
-		if r.cut {
-			args = append(args, slog.Bool("cut", true))
+	if len(bytes.TrimSpace(r.line)) > 0 {
+		if !panics(r.last) {
+			r.last = append(r.last[:0], r.line...)
 		}
-		r.log.LogAttrs(context.Background(), level, message, args...)
+		r.pass()
 	}
 	r.line, r.cut = r.line[:0], false
+}
+
+// pass logs the line unless there are too many.
+func (r *relay) pass() {
+	if !r.throttle.admit() {
+		return
+	}
+	level, message, args := parseLine(r.line)
+	if r.cut {
+		args = append(args, slog.Bool("cut", true))
+	}
+	r.log.LogAttrs(context.Background(), level, message, args...)
+}
+
+// panics reports whether a line is the first of what Go says when a program dies
+// of an error in it.
+func panics(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: "))
+}
+
+// lastLine returns the line that tells most about the end of the process, cut for
+// people to read.
+func (r *relay) lastLine() string {
+	const legible = 300 // bytes
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, text, attrs := parseLine(r.last)
+	for _, a := range attrs {
+		text += " " + a.String()
+	}
+	return cut(strings.TrimSpace(text), legible)
 }
 
 // parseLine reads a line of slog's JSON. Anything else is a message of its own.

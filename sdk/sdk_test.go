@@ -64,6 +64,23 @@ func trap(act string) {
 	case "speaks-early-on-stdout":
 		fmt.Println(poison)
 		serveActor()
+	case "speaks-late-on-stdout":
+		stdout := os.Stdout // go-plugin puts another in its place
+		sdk.ServeSink(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Sink, error) {
+			_, err := fmt.Fprintf(stdout, "%s\na late word\n", strings.Repeat("x", 200<<10))
+			return actor{}, err
+		})
+	case "dies-in-open":
+		sdk.ServeSink(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Sink, error) {
+			go panic("the disk is upside down")
+			select {}
+		})
+	case "floods":
+		for {
+			if _, err := fmt.Print(strings.Repeat("x", 64<<10)); err != nil {
+				return
+			}
+		}
 	case "exits":
 		fmt.Fprintln(os.Stderr, "there is no licence on this machine")
 		os.Exit(3)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -215,6 +216,7 @@ func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, 
 		return nil, wrongKind(o.kind, w.GetKind())
 	}
 	config := o.defaults
+	detach(reflect.ValueOf(&config).Elem()) // of what the next Open and Describe see
 	if err := configureJSON(w.GetJson(), &config); err != nil {
 		return nil, err
 	}

@@ -131,3 +131,42 @@ func written(v reflect.Value) any {
 	}
 	return items
 }
+
+// detach gives the settings in v, which can be set, lists and maps of their own:
+// those of the defaults would be written over.
+func detach(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Tag.Get("koanf"); name != "" && name != "-" && v.Field(i).CanSet() {
+				detach(v.Field(i))
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			own := reflect.New(v.Type().Elem())
+			own.Elem().Set(v.Elem())
+			detach(own.Elem())
+			v.Set(own)
+		}
+	case reflect.Slice:
+		own := reflect.AppendSlice(reflect.MakeSlice(v.Type(), 0, v.Len()), v)
+		for i := range own.Len() {
+			detach(own.Index(i))
+		}
+		if !v.IsNil() {
+			v.Set(own)
+		}
+	case reflect.Map:
+		own := reflect.MakeMap(v.Type())
+		for key, value := range v.Seq2() {
+			item := reflect.New(value.Type()).Elem()
+			item.Set(value)
+			detach(item)
+			own.SetMapIndex(key, item)
+		}
+		if !v.IsNil() {
+			v.Set(own)
+		}
+	}
+}

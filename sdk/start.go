@@ -1,17 +1,11 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os/exec"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-plugin"
@@ -41,6 +35,7 @@ type Spec struct {
 	Name         string         // what the operator calls it
 	Path         string         // the program
 	Checksum     string         // its sha256 in hexadecimal; empty: not looked at
+	Pin          string         // for people: what pins Checksum, and how to change that
 	Config       map[string]any // settings that the plugin alone understands
 	SocketDir    string         // folder for its socket, at most 90 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
@@ -82,8 +77,7 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 	}
 	p.Plugin = dial(p.conn)
 	if err := p.open(ctx, kind, config); err != nil {
-		p.leave()
-		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.program(), err)
+		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.program(), p.giveUp(err))
 	}
 	return p, nil
 }
@@ -119,6 +113,7 @@ func (p *Process[T]) open(ctx context.Context, kind string, config []byte) error
 	if err != nil {
 		return err
 	}
+	p.described = description
 	if err := description.admit(kind, config); err != nil {
 		return err
 	}
@@ -131,46 +126,48 @@ func (p *Process[T]) launch(ctx context.Context, s Spec) error {
 	if s.Attach != "" {
 		return p.attach(s)
 	}
-	secure, err := s.secure()
-	if err != nil {
+	if err := s.verify(); err != nil {
 		return err
 	}
 	if len(s.SocketDir) > maxSocketDir {
 		return Invalidf("the folder for sockets, %s, must have a shorter name, of at most %d bytes", s.SocketDir, maxSocketDir)
 	}
 	p.command(s)
-	config := s.client()
-	config.Cmd, config.SecureConfig = p.cmd, secure
+	relays := s.relays()
+	p.program = newProgram(p.cmd, relays)
+	config := s.client(relays)
+	config.RunnerFunc, config.Stderr = p.program.run, p.program.stderr
 	p.client = plugin.NewClient(config)
 	defer context.AfterFunc(ctx, p.end)()
-	_, err = p.client.Start()
+	_, err := p.client.Start()
 	go p.bury()
 	if err != nil {
 		p.leave()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return explain(s, err)
+		return p.explain(err)
 	}
 	p.protocol = p.client.NegotiatedVersion()
 	return nil
 }
 
-// client returns how every process is spoken to.
-func (s Spec) client() *plugin.ClientConfig {
-	log := s.Log
-	if log == nil {
-		log = slog.Default()
-	}
+// relays returns what makes a relay for each stream of one process.
+func (s Spec) relays() func() *relay {
+	log := cmp.Or(s.Log, slog.Default())
 	limit := newThrottle(log)
+	return func() *relay { return newRelay(log, limit) }
+}
+
+// client returns how every process is spoken to.
+func (s Spec) client(newRelay func() *relay) *plugin.ClientConfig {
 	return &plugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		VersionedPlugins: versions(bridge{}),
 		Logger:           quiet,
-		Stderr:           newRelay(log, limit),
-		SyncStdout:       newRelay(log, limit),
-		SyncStderr:       newRelay(log, limit),
+		SyncStdout:       newRelay(),
+		SyncStderr:       newRelay(),
 		StartTimeout:     StartTimeout,
 		SkipHostEnv:      true,
 		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
@@ -183,44 +180,4 @@ func (s Spec) limit() int {
 		return defaultMessageLimit
 	}
 	return s.MessageLimit
-}
-
-// secure returns the checksum in the form that go-plugin checks. It serves for
-// one start only: its hash is never reset.
-func (s Spec) secure() (*plugin.SecureConfig, error) {
-	if s.Checksum == "" {
-		return nil, nil
-	}
-	sum, err := hex.DecodeString(s.Checksum)
-	if err != nil || len(sum) != sha256.Size {
-		return nil, Invalidf("checksum %q: must be a sha256 in hexadecimal, 64 digits", s.Checksum)
-	}
-	return &plugin.SecureConfig{Checksum: sum, Hash: sha256.New()}, nil
-}
-
-// explain says what a failed start means, and whose it is to mend.
-func explain(s Spec, err error) error {
-	text, _, _ := strings.Cut(err.Error(), "\n") // guesses about the cause follow
-	switch {
-	case errors.Is(err, plugin.ErrChecksumsDoNotMatch):
-		return Invalidf("the program's sha256 is not the configured checksum %s", s.Checksum)
-	case strings.HasPrefix(text, "error verifying checksum"):
-		return Invalidf("%w", err)
-	case notRunnable(err):
-		return Invalidf("it cannot be run: %w", err)
-	case strings.Contains(text, "API version") || strings.HasPrefix(text, "unsupported plugin protocol"):
-		return Invalidf("the plugin speaks another protocol than %d to %d, which are the host's: %s", oldestProtocol, protocol, text)
-	case strings.HasPrefix(text, "Unrecognized remote plugin message"):
-		return fmt.Errorf("the program left or spoke before it said where it listens, "+
-			"as a plugin does: its log lines tell more: %s", text)
-	default:
-		return err
-	}
-}
-
-// notRunnable reports whether err says that a program is none, or not for this
-// user or machine.
-func notRunnable(err error) bool {
-	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) ||
-		errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }

@@ -31,7 +31,11 @@ func TestStartRefuses(t *testing.T) {
 		return path
 	}
 	self := executable(t)
-	wrongSum := strings.Repeat("ab", sha256.Size)
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, wrongSum := fmt.Sprintf("%x", sha256.Sum256(program)), strings.Repeat("ab", sha256.Size)
 	tests := []struct {
 		name string
 		spec sdk.Spec
@@ -45,7 +49,7 @@ func TestStartRefuses(t *testing.T) {
 		{"a folder", sdk.Spec{Path: t.TempDir()}, []string{"permission denied"}},
 		{"a file in a file", sdk.Spec{Path: write(0o644, "") + "/plugin"}, []string{"not a directory"}},
 		{"not executable", sdk.Spec{Path: write(0o644, "#!/bin/sh\n")}, []string{"permission denied"}},
-		{"another protocol", sdk.Spec{Path: trapNamed(t, "1|3|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 3"}},
+		{"another protocol", sdk.Spec{Path: trapNamed(t, "1|3|unix|_nowhere|grpc")}, []string{"another protocol than 1 to 2", "Plugin version: 3", "build it anew with this Fluxgate's sdk"}},
 		{"another core protocol", sdk.Spec{Path: trapNamed(t, "2|1|unix|_nowhere|grpc")}, []string{"another protocol", "Plugin version: 2"}},
 		{"net/rpc", sdk.Spec{Path: trapNamed(t, "1|1|unix|_nowhere|netrpc")}, []string{"netrpc"}},
 		{"an input as sink", sdk.Spec{Path: trapNamed(t, "input")}, []string{"plugin of kind input", "configured as sink"}},
@@ -53,7 +57,8 @@ func TestStartRefuses(t *testing.T) {
 		{"an unknown setting", sdk.Spec{Path: self, Config: map[string]any{"tect": "x"}}, []string{`unknown setting "tect"`, `"text"`}},
 		{"what Validate refuses", sdk.Spec{Path: self, Config: map[string]any{"wait": "-1s"}}, []string{"wait -1s: must not be negative"}},
 		{"settings that are no JSON", sdk.Spec{Path: self, Config: map[string]any{"text": func() {}}}, []string{"settings of sink"}},
-		{"wrong checksum", sdk.Spec{Path: self, Checksum: wrongSum}, []string{wrongSum}},
+		{"wrong checksum", sdk.Spec{Path: self, Checksum: wrongSum}, []string{"sha256 is " + sum + ", not " + wrongSum, "as pinned by the setting checksum"}},
+		{"wrong checksum from somewhere", sdk.Spec{Path: self, Checksum: wrongSum, Pin: "a note: burn it"}, []string{sum, wrongSum, "pinned by a note: burn it"}},
 		{"no checksum", sdk.Spec{Path: self, Checksum: "abc"}, []string{`"abc"`, "64 digits"}},
 		{"checksum of a missing program", sdk.Spec{Path: "/nowhere/plugin", Checksum: wrongSum}, []string{"/nowhere/plugin"}},
 		{"a long name for sockets", sdk.Spec{Path: self, SocketDir: "/tmp/" + strings.Repeat("x", 100)}, []string{"/tmp/xxx", "shorter"}},
@@ -85,13 +90,15 @@ func TestStartFailsForNow(t *testing.T) {
 		config     map[string]any
 		says       string
 	}{
-		{"rubbish instead of a handshake", trapNamed(t, "hello|world"), nil, "hello|world"},
-		{"a handshake line with words for numbers", trapNamed(t, "one|1|unix|_nowhere|grpc"), nil, "one"},
+		{"rubbish instead of a handshake", trapNamed(t, "hello|world"), nil, `printed "hello|world" to standard output`},
+		{"far too much instead of a handshake", trapNamed(t, "floods"), nil, `printed "xxx`},
+		{"a handshake line with words for numbers", trapNamed(t, "one|1|unix|_nowhere|grpc"), nil, `its first line on standard output, "one|1|unix|/nowhere|grpc", does not say`},
 		{"a place where nobody listens", trapNamed(t, "1|1|unix|_nowhere|grpc"), nil, "/nowhere"},
 		{"no place", trapNamed(t, "1|1|carrier pigeon|_nowhere|grpc"), nil, "address type"},
-		{"standard output before the handshake", trapNamed(t, "speaks-early-on-stdout"), nil, poison},
-		{"left at once", trapNamed(t, "exits"), nil, "its log lines tell more"},
-		{"left at once, and a child holds the pipes", trapNamed(t, "leaves-a-child"), nil, "its log lines tell more"},
+		{"standard output before the handshake", trapNamed(t, "speaks-early-on-stdout"), nil, fmt.Sprintf("printed %q to standard output", poison)},
+		{"left at once", trapNamed(t, "exits"), nil, `is it a plugin of Fluxgate? (exit code 3, and it said "there is no licence on this machine")`},
+		{"left at once, and a child holds the pipes", trapNamed(t, "leaves-a-child"), nil, "it ended before it said where it listens"},
+		{"died in open", trapNamed(t, "dies-in-open"), nil, `it died while it was being opened (exit code 2, and it said "panic: the disk is upside down"`},
 		{"panic in open", executable(t), map[string]any{"act": "panic in open", "text": "oh"}, "panic: oh"},
 	}
 	for _, tt := range tests {
@@ -139,6 +146,16 @@ func TestWhatAPluginSaysBeforeItLeavesIsLogged(t *testing.T) {
 	log.await(t, "there is no licence on this machine", 1)
 }
 
+// What a plugin prints beside go-plugin, as one in another language does, however
+// much, neither stops it nor is lost.
+func TestStandardOutputAfterTheHandshakeIsLogged(t *testing.T) {
+	p, log := startSink(t, sdk.Spec{Path: trapNamed(t, "speaks-late-on-stdout")})
+	log.await(t, "a late word", 1)
+	if err := p.Plugin.Write(t.Context(), oneDatapoint); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPluginThatNeverAnswersIsGivenUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes as long as a plugin may take to start")
@@ -155,6 +172,9 @@ func TestPluginThatNeverAnswersIsGivenUp(t *testing.T) {
 			_, err := sdk.StartSink(t.Context(), spec)
 			if err == nil || errors.Is(err, sdk.ErrInvalid) {
 				t.Errorf("%s: error %v, want one that may pass", name, err)
+			}
+			if name == "handshake" && !strings.Contains(err.Error(), "not said where it listens within 10s") {
+				t.Errorf("%s: error %v", name, err)
 			}
 			if took := time.Since(start); took < sdk.StartTimeout || took > sdk.StartTimeout+5*time.Second {
 				t.Errorf("%s: given up after %v, want %v", name, took, sdk.StartTimeout)

@@ -28,6 +28,10 @@ type Config struct {
 	Resamplers map[string]Resampler `koanf:"resamplers"` // at least one
 	Populate   Populate             `koanf:"populate"`
 	Log        Log                  `koanf:"log"`
+
+	// What follows is no setting, and is left to the caller of Load.
+	Lock   string   `koanf:"-"` // the file that pins programs; empty: none
+	Attach []string `koanf:"-"` // plugins that are spoken to and not started, as NAME=WHERE
 }
 
 // A Key admits requests.

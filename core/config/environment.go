@@ -205,7 +205,9 @@ func known(prefix string, t reflect.Type, name, inner string) (all []string) {
 func fields(t reflect.Type) map[string]reflect.Type {
 	settings := make(map[string]reflect.Type, t.NumField())
 	for i := range t.NumField() {
-		settings[t.Field(i).Tag.Get("koanf")] = t.Field(i).Type
+		if name := t.Field(i).Tag.Get("koanf"); name != "-" {
+			settings[name] = t.Field(i).Type
+		}
 	}
 	return settings
 }

@@ -111,6 +111,7 @@ func TestRefusedSettings(t *testing.T) {
 		`sinks: {a: {plugin: x, required: 5}}`:         `sinks.a.required: "5" is neither true nor false: write one of them`,
 		`sinks: {a.b: {plugin: x}}`:                    `sinks.a.b: the name "a.b" has another character than letters, digits, - and _: rename it`,
 		`sinks: {"": {plugin: x}}`:                     `sinks.: the name "" has another character than letters, digits, - and _: rename it`,
+		`"-": x`:                                       `unknown setting "-": did you mean "ack"?`,
 		`sinks: {a: {plugin: x, checksum: abc}}`:       `sinks.a.checksum: "abc" is not a sha256: give the 64 hexadecimal digits that sha256sum prints`,
 		`inputs: {ö: {plugin: x, routes: GET /a}}`:     `inputs.ö: the name "ö" has another character than letters, digits, - and _: rename it`,
 		`inputs: {flux: {plugin: x}}`:                  `inputs.flux.routes: names no route: name one, such as POST /metrics`,

@@ -17,7 +17,18 @@ import (
 type Setup struct {
 	Folders      []string // where programs are looked for
 	MessageLimit int      // largest message in either direction, in bytes
+
+	// Lock is a file that pins the checksum of every program, as [Lock] writes it.
+	// It is read at each start of a plugin; while it does not exist it pins none.
+	Lock string
+
+	// Attach tells of plugins that somebody else has started where they wait, as
+	// [sdk.Spec.Attach] does. They are neither checked, nor started, nor ended.
+	Attach map[Title]string
 }
+
+// A Title is what tells a plugin from every other.
+type Title struct{ Kind, Name string }
 
 // A Spec is one plugin as the operator configures it.
 type Spec struct {
@@ -52,6 +63,8 @@ type crew interface {
 	try(ctx context.Context, connect bool) error
 	replace(context.Context, Spec) (step, error)
 	retire()
+	configured() Spec
+	report() Status
 }
 
 // New returns an empty fleet, with a folder of its own for sockets. Folders

@@ -28,6 +28,7 @@ import (
 const (
 	inputName     = "actor-input"
 	resamplerName = "actor-resampler"
+	oldName       = "actor-of-protocol-1"
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +39,9 @@ func TestMain(m *testing.M) {
 		case resamplerName:
 			sdk.ServeResampler(settings{}, func(_ context.Context, s settings) (sdk.Resampler, error) { return actor{s}, s.begin() })
 		default:
+			if filepath.Base(os.Args[0]) == oldName {
+				_ = os.Setenv("PLUGIN_PROTOCOL_VERSIONS", "1") // as if the host knew no other
+			}
 			sdk.ServeSink(settings{}, func(_ context.Context, s settings) (sdk.Sink, error) { return actor{s}, s.begin() })
 		}
 		syscall.Exit(0) // without the second for which the race detector waits
@@ -588,7 +592,7 @@ func TestTry(t *testing.T) {
 		{"unwell", Spec{Program: executable(t), Config: map[string]any{"act": "unwell"}}, "", "nobody listens on port 2004"},
 		{"missing", Spec{Program: "fluxgate-sink-lost"}, "no program", "no program"},
 		{"missing and optional", Spec{Program: "fluxgate-sink-lost", Optional: true}, "no program", "no program"},
-		{"dying", Spec{Program: executable(t), Config: map[string]any{"act": "die at start"}}, "error reading", "error reading"},
+		{"dying", Spec{Program: executable(t), Config: map[string]any{"act": "die at start"}}, "died while it was being opened (exit code 3)", "exit code 3"},
 	}
 	for _, tt := range tests {
 		for connect, want := range map[bool]string{false: tt.offline, true: tt.online} {

@@ -20,6 +20,8 @@ type handle[T any] struct {
 	start      func(context.Context, sdk.Spec) (*sdk.Process[T], error)
 	atOnce     bool                    // started again without delay, unless it is failing
 	line       atomic.Pointer[line[T]] // nil: not yet committed
+	again      atomic.Int64            // starts after a death
+	outdated   atomic.Bool             // it was said that its protocol is old
 }
 
 func newHandle[T any](f *Fleet, kind, name string, start func(context.Context, sdk.Spec) (*sdk.Process[T], error)) *handle[T] {
@@ -41,6 +43,8 @@ func (h *handle[T]) isFailing() bool                { return h.line.Load().isFai
 func (h *handle[T]) current() *seat[T]              { return h.line.Load().current() }
 func (h *handle[T]) open(ctx context.Context) error { return h.line.Load().open(ctx) }
 func (h *handle[T]) retire()                        { h.line.Load().retire() }
+func (h *handle[T]) configured() Spec               { return h.line.Load().spec }
+func (h *handle[T]) report() Status                 { return h.line.Load().status() }
 
 func (h *handle[T]) try(ctx context.Context, connect bool) error {
 	return h.line.Load().try(ctx, connect)

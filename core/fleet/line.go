@@ -39,7 +39,8 @@ type line[T any] struct {
 	endLife  context.CancelFunc
 
 	mu      sync.Mutex
-	file    file          // the program, as it was at the last start
+	file    file // the program, as it was at the last start
+	says    sdk.Description
 	seat    *seat[T]      // nil: not open
 	opened  chan struct{} // closed when seat is set, or a person must mend something first
 	trouble error         // why it is not open, if something is wrong
@@ -58,15 +59,15 @@ func newLine[T any](h *handle[T], s Spec) *line[T] {
 
 // isAs reports whether a process started now with s would be the one that runs.
 func (l *line[T]) isAs(s Spec) bool {
-	_, file, _ := l.fleet.locate(s) // what is missing now may have been so before
+	_, file, _ := l.fleet.locate(l.kind, s) // what is missing now may have been so before
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.file == file && reflect.DeepEqual(l.spec, s)
 }
 
-// open starts the process.
+// open starts the process, or finds the one that is attached.
 func (l *line[T]) open(ctx context.Context) error {
-	spec, file, err := l.fleet.locate(l.spec)
+	spec, file, err := l.fleet.locate(l.kind, l.spec)
 	l.mu.Lock()
 	l.file = file
 	l.mu.Unlock()
@@ -78,13 +79,15 @@ func (l *line[T]) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slog.Info("plugin started", "plugin", l.name, "kind", l.kind, "program", spec.Path, "pid", process.Pid())
+	l.announce(process, spec)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started {
 		l.restarts.Inc()
+		l.again.Add(1)
 	}
-	l.seat, l.started, l.trouble = &seat[T]{Process: process, line: l}, true, nil
+	l.seat, l.started, l.trouble = &seat[T]{Process: process, line: l, since: time.Now()}, true, nil
+	l.says = process.Described()
 	close(l.opened)
 	return nil
 }
@@ -152,42 +155,10 @@ func (l *line[T]) live(ctx context.Context) error {
 		}
 		l.lose(seat)
 	}
+	if l.attached() {
+		return errors.New("the attached process has ended: start it again with --attach, and Fluxgate with the line that it then prints")
+	}
 	return errors.New("the process has ended")
-}
-
-func (l *line[T]) report(err error, d *deaths) {
-	l.note(err)
-	if d.failing() {
-		l.setFailing(true)
-		slog.Error("plugin is failing", "plugin", l.name, "deaths", d.streak, "err", err)
-		return
-	}
-	slog.Warn("plugin is not running, it is started again", "plugin", l.name, "err", err)
-}
-
-// note keeps why the plugin is not open. Nobody need wait any longer for what a
-// person must mend.
-func (l *line[T]) note(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.trouble = err; errors.Is(err, sdk.ErrInvalid) {
-		close(l.opened)
-		l.opened = make(chan struct{})
-	}
-}
-
-// setFailing notes whether the plugin is failing, and reports whether it was.
-func (l *line[T]) setFailing(failing bool) (before bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before, l.failing = l.failing, failing
-	return before
-}
-
-func (l *line[T]) isFailing() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failing
 }
 
 // stop has a process finish its calls and close, and ends it.
@@ -223,52 +194,4 @@ func (l *line[T]) current() *seat[T] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.seat
-}
-
-// retire has no more calls go to the line, and ends it.
-func (l *line[T]) retire() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.endLife()
-}
-
-var errRetired = errors.New("it is no longer configured")
-
-// enter is [handle.enter] as long as the line has not been retired; then the
-// error wraps errRetired.
-func (l *line[T]) enter(ctx context.Context, patience time.Duration) (*seat[T], error) {
-	seat, opened, err := l.living()
-	if seat != nil || err != nil {
-		return seat, err
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-opened:
-	case <-l.life.Done():
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	seat, _, err = l.living()
-	if seat != nil || err != nil {
-		return seat, err
-	}
-	return nil, sdk.Unavailablef("plugin %q is not running", l.name)
-}
-
-// living returns the process, with one more call, unless it has ended, and what
-// is closed when the next one is open.
-func (l *line[T]) living() (seat *seat[T], opened <-chan struct{}, err error) {
-	if seat := l.current(); seat != nil && seat.ended() {
-		l.lose(seat)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.life.Err() != nil {
-		return nil, nil, sdk.Unavailablef("plugin %q: %w", l.name, errRetired)
-	}
-	if l.seat != nil {
-		l.seat.calls.Add(1)
-	}
-	return l.seat, l.opened, nil
 }

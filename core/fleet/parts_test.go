@@ -93,13 +93,39 @@ func TestFind(t *testing.T) {
 	if err := os.Symlink(later, link); err != nil {
 		t.Fatal(err)
 	}
+	within := filepath.Join(first, "within")
+	if err := os.Symlink("both", within); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(t.TempDir(), "open")
+	make(0o755, first, "writable")
+	if err := os.MkdirAll(filepath.Join(open, "sticky"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]os.FileMode{first + "/writable": 0o757, open: 0o777, open + "/sticky": 0o777 | os.ModeSticky} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make(0o755, open, "program")
+	sticky := make(0o755, open, "sticky", "program")
+	led := filepath.Join(first, "led") // by a path a link may be given
+	if err := os.Symlink(filepath.Join(open, "program"), led); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		program, path string
 		says          []string // empty: it is found
 	}{
 		{"both", both, nil},
 		{"later", later, nil},
-		{"link", link, nil},
+		{"within", within, nil},
+		{"link", "", []string{link + " is a link to " + later, "outside of the folder", "`plugin`"}},
+		{link, link, nil},
+		{sticky, sticky, nil},
+		{"writable", "", []string{first + "/writable can be changed by every user", "chmod o-w it"}},
+		{open + "/program", "", []string{open + "/program is in a folder in which every user", "chmod o-w " + open}},
+		{led, "", []string{"in which every user", "chmod o-w " + open}},
 		{later, later, nil},
 		{"text", "", []string{filepath.Join(first, "text") + " is not executable: chmod +x it"}},
 		{"folder", "", []string{filepath.Join(first, "folder") + " is not a file"}},

@@ -174,7 +174,7 @@ func TestWhatCannotBePreparedChangesNothing(t *testing.T) {
 	}{
 		{"refused", "not to my taste", func(s Spec) Spec { return with(bad("refuse"), s) }},
 		{"optional and refused", "not to my taste", func(s Spec) Spec { s.Optional = true; return with(bad("refuse"), s) }},
-		{"dying", "error reading", func(s Spec) Spec { return with(bad("die at start"), s) }},
+		{"dying", "it died while it was being opened (exit code 3)", func(s Spec) Spec { return with(bad("die at start"), s) }},
 		{"missing", "no such file", func(s Spec) Spec { s.Program = "/nowhere/plugin"; return s }},
 		{"forged", "checksum", func(s Spec) Spec { s.Checksum = strings.Repeat("ab", 32); return s }},
 	}

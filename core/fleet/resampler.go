@@ -48,7 +48,7 @@ func (f *Fleet) newResampler(name string) *Resampler {
 func (r *Resampler) add(s Spec) {
 	s.Optional = true
 	l := newLine(r.handle, s)
-	_, l.file, l.trouble = r.fleet.locate(s)
+	_, l.file, l.trouble = r.fleet.locate(r.kind, s)
 	r.line.Store(l)
 	r.asleep = true
 }
@@ -153,6 +153,18 @@ func (r *Resampler) trouble() error {
 // isUp reports whether nothing is wrong: a process that nobody needs is not
 // missed.
 func (r *Resampler) isUp() bool { return r.trouble() == nil }
+
+// report implements crew. A process that nobody needs is idle.
+func (r *Resampler) report() Status {
+	r.mu.Lock()
+	asleep := r.asleep
+	r.mu.Unlock()
+	status := r.handle.report()
+	if asleep && status.Pid == 0 && status.State != Refused {
+		status.State = Idle
+	}
+	return status
+}
 
 // wake counts one more call, and has a process started unless one is kept.
 func (r *Resampler) wake() {

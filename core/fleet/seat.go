@@ -28,6 +28,10 @@ type seat[T any] struct {
 	line     *line[T]
 	calls    sync.WaitGroup // grows under the line's lock, while the seat is the line's
 	stopping atomic.Bool    // by the fleet's will
+	since    time.Time
+
+	summing sync.Mutex
+	sum     string // of the program, once it has been asked for
 }
 
 func (s *seat[T]) ended() bool {
@@ -79,7 +83,7 @@ func (s *seat[T]) free() {
 }
 
 // watch returns when the process has ended or ctx has. It kills one that gives no
-// sign of life.
+// sign of life, unless it is attached: a debugger may hold it.
 func (l *line[T]) watch(ctx context.Context, s *seat[T]) {
 	started, answered := time.Now(), time.Now()
 	tick := time.NewTicker(healthInterval)
@@ -94,7 +98,7 @@ func (l *line[T]) watch(ctx context.Context, s *seat[T]) {
 		}
 		if ping(ctx, s) == nil {
 			answered = time.Now()
-		} else if time.Since(answered) >= healthTimeout && ctx.Err() == nil && !s.ended() {
+		} else if time.Since(answered) >= healthTimeout && ctx.Err() == nil && !s.ended() && !l.attached() {
 			slog.Error("plugin gives no sign of life, it is killed", "plugin", l.name, "pid", s.Pid())
 			s.Kill()
 		}

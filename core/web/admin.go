@@ -22,6 +22,7 @@ import (
 type Admin struct {
 	Metrics prometheus.Gatherer
 	Missing func() []string // names the plugins without which the server is not ready
+	Plugins func() any      // tells how each plugin is, as JSON; nothing in it is secret
 	Token   string          // what a request that changes something must bear
 	// Retry delivers the dead letters of a sink again. Its result is told as JSON,
 	// also with an error.
@@ -43,6 +44,10 @@ func NewAdmin(a Admin) http.Handler {
 			return
 		}
 		fmt.Fprintln(w, "ready")
+	})
+	get("/plugins", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(a.Plugins()) // who asked may be gone
 	})
 	get("/metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
 	guarded := make(paths)

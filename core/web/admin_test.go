@@ -17,7 +17,7 @@ func TestAdmin(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: "fluxgate_it_total", Help: "It."}).Inc()
 	var missing []string
-	admin := NewAdmin(Admin{Metrics: metrics, Missing: func() []string { return missing }})
+	admin := NewAdmin(Admin{Metrics: metrics, Missing: func() []string { return missing }, Plugins: func() any { return []string{"flux"} }})
 	tests := []struct {
 		method, path string
 		missing      []string
@@ -29,6 +29,8 @@ func TestAdmin(t *testing.T) {
 		{method: "GET", path: "/ready", status: 200, body: "ready\n"},
 		{method: "GET", path: "/ready", missing: []string{"carbon", "flux"}, status: 503, body: "not open: carbon, flux\n"},
 		{method: "GET", path: "/metrics", missing: []string{"carbon"}, status: 200, body: "\nfluxgate_it_total 1\n"},
+		{method: "GET", path: "/plugins", status: 200, body: `["flux"]`},
+		{method: "POST", path: "/plugins", status: 405},
 		{method: "GET", path: "/", status: 404},
 		{method: "GET", path: "/metric_data", status: 404},
 		{method: "GET", path: "/health/", status: 404},
