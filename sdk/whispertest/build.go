@@ -41,14 +41,23 @@ func build(root string) (program, error) {
 		link(bin, "flux", "fluxgate-input-flux"), link(bin, "whisper", "fluxgate-sink-whisper"), link(bin, "basic", "fluxgate-resampler-basic"))
 }
 
-// link gives a program in bin the name by which Fluxgate finds a plugin. What go
-// build has made keeps its own name, by which it sees that it is up to date.
+// link gives a program in bin, once more, the name by which Fluxgate finds a
+// plugin, which must be the program itself. What go build has made keeps its own
+// name, by which it sees that it is up to date.
 func link(bin, program, plugin string) error {
-	err := os.Symlink(filepath.Join("..", program), filepath.Join(bin, "plugins", plugin))
-	if errors.Is(err, fs.ErrExist) {
+	from, to := filepath.Join(bin, program), filepath.Join(bin, "plugins", plugin)
+	made, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if there, err := os.Lstat(to); err == nil && os.SameFile(made, there) {
 		return nil
 	}
-	return err
+	draft := to + ".new"
+	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(os.Link(from, draft), os.Rename(draft, to))
 }
 
 // consult reads every folder of the program's sources, so that go test knows that

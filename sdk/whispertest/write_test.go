@@ -125,3 +125,31 @@ func TestNotStartedWhileItIsBuilt(t *testing.T) {
 		p.end(t)
 	}
 }
+
+// A plugin is the program that was built last, by whatever way go build has put
+// it there, and no link to it, which Fluxgate would refuse.
+func TestPluginIsWhatWasBuiltLast(t *testing.T) {
+	bin := t.TempDir()
+	program, plugin := filepath.Join(bin, "whisper"), filepath.Join(bin, "plugins", "fluxgate-sink-whisper")
+	if err := os.Mkdir(filepath.Join(bin, "plugins"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../whisper", plugin); err != nil { // whatever lay there
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "one", "two"} {
+		draft := program + ".new"
+		if err := errors.Join(os.WriteFile(draft, []byte(text), 0o755), os.Rename(draft, program)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := link(bin, "whisper", filepath.Base(plugin)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(plugin)
+		if info, statErr := os.Lstat(plugin); string(got) != text || err != nil || statErr != nil || !info.Mode().IsRegular() {
+			t.Errorf("the plugin is %q, %v; want %q, in a file of its own", got, errors.Join(err, statErr), text)
+		}
+	}
+}
