@@ -80,11 +80,7 @@ func TestRoguesHarmNobodyElse(t *testing.T) {
 		t.Run(tt.act, func(t *testing.T) {
 			log := keepLog(t)
 			quarters(t)
-			link := filepath.Join(t.TempDir(), "rogue-"+tt.act)
-			if err := os.Symlink(program, link); err != nil {
-				t.Fatal(err)
-			}
-			rogues(t, link, tt.ends)
+			rogues(t, program, tt.act, tt.ends)
 			if !strings.Contains(log.String(), tt.logs) {
 				t.Errorf("the log does not say %q", tt.logs)
 			}
@@ -96,7 +92,11 @@ func TestRoguesHarmNobodyElse(t *testing.T) {
 }
 
 // rogues has a rogue of each kind act in a fleet with a healthy sink.
-func rogues(t *testing.T, program, ends string) {
+func rogues(t *testing.T, built, act, ends string) {
+	program := filepath.Join(t.TempDir(), "rogue-"+act)
+	if err := os.Symlink(built, program); err != nil {
+		t.Fatal(err)
+	}
 	spent := footprint(t)
 	f, err := New(Setup{MessageLimit: 1 << 20}, prometheus.NewRegistry())
 	if err != nil {
@@ -116,6 +116,25 @@ func rogues(t *testing.T, program, ends string) {
 		defer cancel()
 		return healthy.Write(ctx, oneDatapoint)
 	})
+	callRogues(t, ends, sink, in, resampler)
+	before := others.calls.Load()
+	await(t, "the healthy sink goes on", func() bool { return t.Failed() || others.calls.Load() >= before+300 })
+	others.stop()
+	if more := memory() - used; more > rogueMemory {
+		t.Errorf("the host needs %d MiB more", more>>20)
+	}
+	start := time.Now()
+	stop()
+	if took := time.Since(start); took > rogueStop {
+		t.Errorf("the fleet's end took %v, want at most %v", took, rogueStop)
+	}
+	await(t, "no process is left", func() bool { return len(processes(t, program)) == 0 })
+	await(t, "the host holds no more than before", func() bool { return spent() == "" })
+}
+
+// callRogues calls a rogue of each kind at once.
+func callRogues(t *testing.T, ends string, sink *Sink, in *Input, resampler *Resampler) {
+	t.Helper()
 	var calls sync.WaitGroup
 	calls.Go(func() {
 		callRogue(t, "sink", ends, func(ctx context.Context) error { return sink.Write(ctx, oneDatapoint) })
@@ -130,19 +149,6 @@ func rogues(t *testing.T, program, ends string) {
 		})
 	})
 	calls.Wait()
-	before := others.calls.Load()
-	await(t, "the healthy sink goes on", func() bool { return t.Failed() || others.calls.Load() >= before+300 })
-	others.stop()
-	if more := memory() - used; more > rogueMemory {
-		t.Errorf("the host needs %d MiB more", more>>20)
-	}
-	start := time.Now()
-	stop()
-	if took := time.Since(start); took > rogueStop {
-		t.Errorf("the fleet's end took %v, want at most %v", took, rogueStop)
-	}
-	await(t, "no process is left", func() bool { return len(processes(t, program)) == 0 })
-	await(t, "the host holds no more than before", func() bool { return spent() == "" })
 }
 
 // callRogue makes two calls, one after the other.
