@@ -68,13 +68,19 @@ func build(root string) (program, error) {
 }
 
 // link gives a program in bin the name by which Fluxgate finds a plugin. What go
-// build has made keeps its own name, by which it sees that it is up to date.
+// build has made keeps its own name, by which it sees that it is up to date. It is
+// no symbolic link: those Fluxgate follows only inside its folder of plugins.
 func link(bin, program, plugin string) error {
-	err := os.Symlink(filepath.Join("..", program), filepath.Join(bin, "plugins", plugin))
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	path := filepath.Join(bin, "plugins", plugin)
+	draft := filepath.Join(bin, plugin)
+	defer os.Remove(draft) // it stays where path is that file already
+	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	if err := os.Link(filepath.Join(bin, program), draft); err != nil {
+		return err
+	}
+	return os.Rename(draft, path)
 }
 
 // consult reads every folder of the program's sources, so that go test knows that
