@@ -41,23 +41,20 @@ func build(root string) (program, error) {
 		link(bin, "flux", "fluxgate-input-flux"), link(bin, "whisper", "fluxgate-sink-whisper"), link(bin, "basic", "fluxgate-resampler-basic"))
 }
 
-// link gives a program in bin, once more, the name by which Fluxgate finds a
-// plugin, which must be the program itself. What go build has made keeps its own
-// name, by which it sees that it is up to date.
+// link gives a program in bin the name by which Fluxgate finds a plugin. What go
+// build has made keeps its own name, by which it sees that it is up to date. It is
+// no symbolic link: those Fluxgate follows only inside its folder of plugins.
 func link(bin, program, plugin string) error {
-	from, to := filepath.Join(bin, program), filepath.Join(bin, "plugins", plugin)
-	made, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	if there, err := os.Lstat(to); err == nil && os.SameFile(made, there) {
-		return nil
-	}
-	draft := to + ".new"
+	path := filepath.Join(bin, "plugins", plugin)
+	draft := filepath.Join(bin, plugin)
+	defer os.Remove(draft) // it stays where path is that file already
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(os.Link(from, draft), os.Rename(draft, to))
+	if err := os.Link(filepath.Join(bin, program), draft); err != nil {
+		return err
+	}
+	return os.Rename(draft, path)
 }
 
 // consult reads every folder of the program's sources, so that go test knows that
