@@ -149,7 +149,7 @@ func TestDevOfASink(t *testing.T) {
 	if !strings.Contains(r.logged.String(), "opened for datapoints.jsonl") {
 		t.Error("what the plugin prints is not shown")
 	}
-	if status, body := fetch(t, strings.ReplaceAll(strings.ReplaceAll(url, "42", "7.5"), "hello", "more")); status != http.StatusNoContent {
+	if status, body := fetch(t, strings.NewReplacer("value=42", "value=7.5", "metric=fluxgate.hello", "metric=fluxgate.more").Replace(url)); status != http.StatusNoContent {
 		t.Errorf("the printed line answers %d %s", status, body)
 	}
 	r.shows(t, `^taken:\n  fluxgate\.more 7\.5 `)
