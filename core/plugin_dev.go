@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluxgate/core/config"
+	"fluxgate/sdk"
 )
 
 func pluginDevCommand(o *options) *cobra.Command {
@@ -71,7 +73,11 @@ func (t *throwaway) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return (&stage{candidate: p, out: t.out}).run(ctx, c)
+	err = (&stage{candidate: p, out: t.out}).run(ctx, c)
+	if errors.Is(err, sdk.ErrInvalid) {
+		return fmt.Errorf("%w\nits settings are those in %s in its folder, or in the file given as --settings", err, ownSettings)
+	}
+	return err
 }
 
 // config is the configuration. Everything that is kept is in folder.

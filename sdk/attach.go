@@ -13,8 +13,9 @@ import (
 	"syscall"
 
 	"github.com/hashicorp/go-plugin"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+
+	"fluxgate/sdk/internal/peer"
 )
 
 // attachFlag has a plugin wait for a host instead of being started by one, so
@@ -84,33 +85,11 @@ func waiting(attach string) (*plugin.ReattachConfig, error) {
 	if speaks < oldestProtocol || speaks > protocol {
 		return nil, Invalidf("attach %q: the plugin speaks protocol %d, and the host %d to %d", attach, speaks, oldestProtocol, protocol)
 	}
-	pid, err := peer(path)
+	pid, err := peer.Pid(path)
 	if err != nil {
 		return nil, Unavailablef("no plugin waits at %s: start it with %s, and Fluxgate with the line that it prints: %w", path, attachFlag, err)
 	}
 	return &plugin.ReattachConfig{
 		Protocol: plugin.ProtocolGRPC, ProtocolVersion: speaks, Addr: &net.UnixAddr{Name: path, Net: "unix"}, Pid: pid, Test: true,
 	}, nil
-}
-
-// peer returns the id of the process that listens on a socket.
-func peer(path string) (pid int, err error) {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var other *unix.Ucred
-	controlled := raw.Control(func(fd uintptr) { other, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if controlled != nil {
-		return 0, controlled
-	}
-	if err != nil {
-		return 0, err
-	}
-	return int(other.Pid), nil
 }

@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"fluxgate/sdk/internal/peer"
 	"fluxgate/sdk/internal/wire"
 )
 
@@ -106,8 +105,8 @@ func (s *session) shakeHands(ctx context.Context) error {
 	if len(fields) < 5 || fields[2] != "unix" || fields[4] != "grpc" {
 		return brokenf("its first line on standard output is %.200q, not 1|PROTOCOL|unix|SOCKET|grpc|", line)
 	}
-	if s.pid, err = peer(fields[3]); err != nil {
-		return err
+	if s.pid, err = peer.Pid(fields[3]); err != nil {
+		return brokenf("nobody listens on the socket that it names: %v", err)
 	}
 	if s.pidfd, err = unix.PidfdOpen(s.pid, 0); err != nil {
 		return err
@@ -123,25 +122,6 @@ func (s *session) dial(socket string) (err error) {
 	s.remote = wire.NewPluginClient(s.conn)
 	s.spoken.follow(s.conn)
 	return nil
-}
-
-// peer returns the id of the process that listens on a socket.
-func peer(socket string) (int, error) {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
-	if err != nil {
-		return 0, brokenf("nobody listens on the socket that it names: %v", err)
-	}
-	defer conn.Close()
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var other *unix.Ucred
-	failed := raw.Control(func(fd uintptr) { other, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err := errors.Join(failed, err); err != nil {
-		return 0, err
-	}
-	return int(other.Pid), nil
 }
 
 func (s *session) open(ctx context.Context, kind string, settings map[string]any) error {

@@ -1,3 +1,5 @@
+//go:build !race
+
 // Package python_test tests plugins in Python as the programs that ship: each
 // test starts real ones, in Debian's python3, with what an author copies beside
 // them.

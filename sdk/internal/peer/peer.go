@@ -1,0 +1,28 @@
+// Package peer tells who listens on a Unix socket.
+package peer
+
+import (
+	"errors"
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pid returns the id of the process that listens on a socket.
+func Pid(socket string) (int, error) {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var listener *unix.Ucred
+	unread := raw.Control(func(fd uintptr) { listener, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err := errors.Join(unread, err); err != nil {
+		return 0, err
+	}
+	return int(listener.Pid), nil
+}
