@@ -108,18 +108,15 @@ func (p *program) obituary() string {
 	return how
 }
 
-// maxGreeting is the longest first line that is looked at, in bytes.
-const maxGreeting = 4 << 10
-
 // A greeting is the standard output of a process: it reads as the first line,
-// while what follows goes to rest.
+// while what follows goes to rest. go-plugin reads no line of more than 64 KiB.
 type greeting struct {
 	io.ReadCloser
 	rest io.Writer
 
 	mu    sync.Mutex
 	line  []byte // the first
-	whole bool   // it has ended, or is too long
+	whole bool   // it has ended
 	ended bool   // nothing more will come
 }
 
@@ -146,18 +143,10 @@ func (g *greeting) take(b []byte) int {
 		_, _ = g.rest.Write(b) // it takes everything
 		return 0
 	}
-	end := bytes.IndexByte(b, '\n')
-	if room := maxGreeting - len(g.line); end < 0 && len(b) > room || end > room {
-		end = room
-	}
-	if end < 0 {
-		g.line = append(g.line, b...)
-		return len(b)
-	}
-	g.line, g.whole = append(g.line, b[:end]...), true
-	_, _ = g.rest.Write(b[end+1:])
-	b[end] = '\n'
-	return end + 1
+	line, rest, ended := bytes.Cut(b, []byte("\n"))
+	g.line, g.whole = append(g.line, line...), ended
+	_, _ = g.rest.Write(rest)
+	return len(b) - len(rest)
 }
 
 func (g *greeting) closed() bool {

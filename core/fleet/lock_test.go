@@ -187,6 +187,15 @@ func TestALockHoldsAtEachStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	specs := []Spec{sink.configured()}
+	swapPinned := func(lock Lock, says string) {
+		t.Helper()
+		if err := lock.Write(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Prepare(t.Context(), nil, specs, nil); !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("a reload with another lock: %v, want one that says %q", err, says)
+		}
+	}
 	if _, err := f.Prepare(t.Context(), nil, specs, nil); !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "fluxgate plugin lock") {
 		t.Errorf("a reload takes it: %v", err)
 	}
@@ -197,11 +206,17 @@ func TestALockHoldsAtEachStart(t *testing.T) {
 	await(t, "it is refused", func() bool { return f.Report()[0].State == Refused })
 	pin()
 	await(t, "it is pinned and runs", sink.isOpen)
-	if err := (Lock{}).Write(path); err != nil {
+	swapPinned(Lock{}, "is not in ")
+	swapPinned(Lock{program: someSum}, "not "+someSum)
+	pin()
+	change, err := f.Prepare(t.Context(), nil, specs, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Prepare(t.Context(), nil, specs, nil); !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "is not in") {
-		t.Errorf("a reload with a lock that does not know the program: %v", err)
+	now := sink.current()
+	change.Commit()
+	if sink.current() != now {
+		t.Error("a reload with the same lock takes another process")
 	}
 }
 
