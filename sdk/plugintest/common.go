@@ -11,16 +11,25 @@ import (
 	"fluxgate/sdk"
 )
 
-// common are the sentences for every kind.
+// first is the sentence for every kind without which the others mean nothing.
+var first = []sentence{{"opens with its settings", opens}}
+
+// common are the other sentences for every kind.
 var common = []sentence{
 	{"describes its kind, its version and each of its settings", describesItself},
 	{"refuses a setting that it does not know, by name", refusesUnknownSettings},
 	{"answers a check", answersCheck},
 	{"opens once, and as its own kind", opensOnce},
+	{"is unavailable before it is opened and after it has drained", isUnavailableWhenShut},
 	{"writes nothing to standard output but the handshake", staysSilent},
 	{"finishes a call whose context has ended", obeysContext},
 	{"leaves within its time when it is asked to", leavesWhenAsked},
 	{"leaves when its host has died", leavesWithItsHost},
+}
+
+func opens(ctx context.Context, k *kit) error {
+	_, err := k.one(ctx)
+	return err
 }
 
 func describesItself(ctx context.Context, k *kit) error {
@@ -100,6 +109,36 @@ func opensOnce(ctx context.Context, k *kit) error {
 		return brokenf("opened a second time it must refuse with INVALID_ARGUMENT, and says: %v", err)
 	}
 	return nil
+}
+
+// isUnavailableWhenShut asks for work too early and too late. Any error will do but
+// a refusal, for which the host would give up what it sent.
+func isUnavailableWhenShut(ctx context.Context, k *kit) error {
+	s, err := k.connect(ctx, direct)
+	if err != nil {
+		return err
+	}
+	defer s.kill()
+	call := func(when string) error {
+		ctx, cancel := within(ctx)
+		defer cancel()
+		if err := s.call(ctx, k.Kind); err == nil || invalid(err) {
+			return brokenf("called %s it must say UNAVAILABLE, and says: %v", when, err)
+		}
+		return nil
+	}
+	if err := call("before Open"); err != nil {
+		return err
+	}
+	if err := s.open(ctx, k.Kind, k.Settings); err != nil {
+		return err
+	}
+	draining, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.drain(draining); err != nil {
+		return brokenf("drained without a call under way it says: %v", err)
+	}
+	return call("after Drain")
 }
 
 func staysSilent(ctx context.Context, k *kit) error {

@@ -1,7 +1,9 @@
 package plugintest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -18,6 +20,7 @@ var inputSentences = []sentence{
 	{"decodes the same request to the same submission, also at once", decodesAlike},
 	{"answers whatever comes with a submission or a refusal", survivesGarbage},
 	{"submits finite values only", submitsFiniteValues},
+	{"replies, where it does so by itself, with a status from 200 to 599, and JSON or nothing", repliesInForm},
 }
 
 // An input is a running input plugin.
@@ -112,7 +115,8 @@ func survivesGarbage(ctx context.Context, k *kit) error {
 		return err
 	}
 	defer in.leave()
-	for _, g := range garbage(rand.New(rand.NewPCG(1, 2)), cases) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, g := range append(noises(random), variants(random, cases)...) {
 		if _, err := in.decode(ctx, g); err != nil && !errors.Is(err, sdk.ErrInvalid) {
 			return brokenf("a request that it cannot read, query %.60q, body %.60q of %d bytes, it must refuse as invalid; it says: %v", g.Query, g.Body, len(g.Body), err)
 		}
@@ -124,14 +128,25 @@ func survivesGarbage(ctx context.Context, k *kit) error {
 	return nil
 }
 
-func garbage(r *rand.Rand, cases []request) (all []sdk.Request) {
-	for _, size := range []int{0, 1, 100, 10_000, 1 << 20} {
-		noise := make([]byte, size)
-		for i := range noise {
-			noise[i] = byte(r.Uint32())
-		}
-		all = append(all, sdk.Request{Route: "POST /kit", Method: http.MethodPost, Query: string(noise[:min(size, 1000)]), Body: noise})
+// largest is the longest body that a host takes, unless its configuration says
+// otherwise, in bytes.
+const largest = 32 << 20
+
+// noises returns requests of random bytes, up to the longest.
+func noises(r *rand.Rand) (all []sdk.Request) {
+	noise := make([]byte, 1<<20)
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
 	}
+	for _, size := range []int{0, 1, 100, 10_000, len(noise), largest} {
+		body := bytes.Repeat(noise[:min(size, len(noise))], max(1, size/len(noise)))
+		all = append(all, sdk.Request{Route: "POST /kit", Method: http.MethodPost, Query: string(body[:min(size, 1000)]), Body: body})
+	}
+	return all
+}
+
+// variants returns cases that are cut off, changed, or without their headers.
+func variants(r *rand.Rand, cases []request) (all []sdk.Request) {
 	for _, c := range cases {
 		for range 8 {
 			cut, changed := c.request, c.request
@@ -174,6 +189,31 @@ func submitsFiniteValues(ctx context.Context, k *kit) error {
 					return brokenf("%s, with %s for %s: it submits %s %v", c.name, odd, value, d.Metric, d.Value)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// repliesInForm looks at what a host would pass on as it is.
+func repliesInForm(ctx context.Context, k *kit) error {
+	in, cases, err := k.inputAndCases(ctx)
+	if err != nil {
+		return err
+	}
+	asked := variants(rand.New(rand.NewPCG(3, 4)), cases)
+	for _, c := range cases {
+		asked = append(asked, c.request)
+	}
+	for _, r := range asked {
+		s, err := in.decode(ctx, r)
+		if err != nil || s.Reply == nil { // whether it may refuse is another sentence
+			continue
+		}
+		if s.Reply.Status < 200 || s.Reply.Status > 599 {
+			return brokenf("to query %.60q, body %.60q it replies with the status %d", r.Query, r.Body, s.Reply.Status)
+		}
+		if len(s.Reply.Body) > 0 && !json.Valid(s.Reply.Body) {
+			return brokenf("to query %.60q, body %.60q it replies with %.60q, which is not JSON", r.Query, r.Body, s.Reply.Body)
 		}
 	}
 	return nil

@@ -2,10 +2,12 @@ package plugintest_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,17 +18,18 @@ import (
 // The lies of each kind, and the one sentence that each breaks.
 var broken = map[string]map[string]string{
 	"any": {
-		"describing vaguely": "describes its kind, its version and each of its settings",
-		"taking any setting": "refuses a setting that it does not know, by name",
-		"complaining":        "answers a check",
-		"dawdling":           "finishes a call whose context has ended",
-		"speaking":           "writes nothing to standard output but the handshake",
-		"outliving its host": "leaves when its host has died",
-		"staying":            "leaves within its time when it is asked to",
+		"describing vaguely":               "describes its kind, its version and each of its settings",
+		"taking any setting":               "refuses a setting that it does not know, by name",
+		"complaining":                      "answers a check",
+		"dawdling":                         "finishes a call whose context has ended",
+		"speaking":                         "writes nothing to standard output but the handshake",
+		"speaking behind go-plugin's back": "writes nothing to standard output but the handshake",
+		"outliving its host":               "leaves when its host has died",
+		"staying":                          "leaves within its time when it is asked to",
 	},
 	"sink": {
 		"forgetting":              "stores what it acknowledges",
-		"opening for everybody":   "opens once, and as its own kind",
+		"hurrying":                "stores what it acknowledges, however short the time",
 		"refusing nothing":        "accepts an empty batch",
 		"keeping the first":       "accepts the same batch twice, and the last value of an interval stays",
 		"losing under load":       "stores what several calls bring at once",
@@ -37,11 +40,14 @@ var broken = map[string]map[string]string{
 		"storing later":           "keeps what it has acknowledged when it is killed",
 	},
 	"input": {
-		"misreading":            "decodes its cases",
-		"wavering":              "decodes the same request to the same submission, also at once",
-		"hoping":                "answers whatever comes with a submission or a refusal",
-		"dying of it":           "answers whatever comes with a submission or a refusal",
-		"letting infinity pass": "submits finite values only",
+		"misreading":              "decodes its cases",
+		"wavering":                "decodes the same request to the same submission, also at once",
+		"hoping":                  "answers whatever comes with a submission or a refusal",
+		"dying of it":             "answers whatever comes with a submission or a refusal",
+		"choking":                 "answers whatever comes with a submission or a refusal",
+		"letting infinity pass":   "submits finite values only",
+		"replying with no status": "replies, where it does so by itself, with a status from 200 to 599, and JSON or nothing",
+		"replying in prose":       "replies, where it does so by itself, with a status from 200 to 599, and JSON or nothing",
 	},
 	"resampler": {
 		"renaming":                    "the metric stays",
@@ -53,7 +59,17 @@ var broken = map[string]map[string]string{
 		"making something of nothing": "no interval that had no points",
 		"wavering":                    "the same answer for the same input, also to several calls at once",
 		"drifting":                    "resampling again at the same step changes nothing",
+		"choking":                     "resamples an interval of 500,000 points",
 	},
+}
+
+// withoutSDK are lies that the sdk does not let a plugin tell. These liars are sinks.
+var withoutSDK = map[string]string{
+	"opening for everybody": "opens once, and as its own kind",
+	"opening twice":         "opens once, and as its own kind",
+	"working unopened":      "is unavailable before it is opened and after it has drained",
+	"working when drained":  "is unavailable before it is opened and after it has drained",
+	"refusing when drained": "is unavailable before it is opened and after it has drained",
 }
 
 // program is this test binary under the name of a liar.
@@ -114,6 +130,9 @@ func TestEachLieBreaksItsSentence(t *testing.T) {
 		}
 		all := maps.Clone(own)
 		maps.Copy(all, broken["any"])
+		if kind == "sink" {
+			maps.Copy(all, withoutSDK)
+		}
 		for lie, sentence := range all {
 			t.Run(kind+lies+lie, func(t *testing.T) {
 				t.Parallel()
@@ -121,6 +140,42 @@ func TestEachLieBreaksItsSentence(t *testing.T) {
 					t.Errorf("it breaks %q, want %q", names, sentence)
 				}
 			})
+		}
+	}
+}
+
+// No sentence stands without a liar by which it is known to find something.
+func TestEverySentenceHasItsLiar(t *testing.T) {
+	for kind, own := range broken {
+		if kind == "any" {
+			continue
+		}
+		found := []string{firstSentence}
+		for _, lies := range []map[string]string{own, broken["any"], withoutSDK} {
+			found = slices.AppendSeq(found, maps.Values(lies))
+		}
+		_ = program(t, kind, "").Test(t.Context(), func(r plugintest.Result) {
+			if !slices.Contains(found, r.Sentence) {
+				t.Errorf("%s: no lie breaks %q", kind, r.Sentence)
+			}
+		})
+	}
+}
+
+// firstSentence is the one that all others need.
+const firstSentence = "opens with its settings"
+
+func TestOfWhatDoesNotOpenNothingElseIsJudged(t *testing.T) {
+	for _, kind := range []string{"sink", "input", "resampler"} {
+		var results []plugintest.Result
+		err := program(t, kind, "staying shut").Test(t.Context(), func(r plugintest.Result) { results = append(results, r) })
+		if err == nil || results[0].Sentence != firstSentence || !strings.Contains(fmt.Sprint(results[0].Err), "not today") {
+			t.Fatalf("%v, %+v", err, results)
+		}
+		for _, r := range results[1:] {
+			if !errors.Is(r.Err, plugintest.ErrNotJudged) {
+				t.Errorf("%s: %v", r.Sentence, r.Err)
+			}
 		}
 	}
 }

@@ -55,8 +55,8 @@ type lenient struct {
 func serveLiar(kind, lie string) {
 	host := os.Getppid()
 	switch lie {
-	case "opening for everybody":
-		serveReopener()
+	case "opening for everybody", "opening twice", "working unopened", "working when drained", "refusing when drained":
+		serveRaw(lie)
 	case "describing vaguely":
 		serveAs(kind, lie, vague{}, func(c vague) string { return c.Path })
 	case "taking any setting":
@@ -70,10 +70,6 @@ func serveLiar(kind, lie string) {
 			fmt.Println("hello")
 		}()
 		serveAs(kind, lie, config{}, func(c config) string { return c.Path })
-	case "speaking below":
-		below, _ := syscall.Dup(1)
-		time.AfterFunc(200*time.Millisecond, func() { _, _ = syscall.Write(below, []byte("hello")) })
-		serveAs(kind, lie, config{}, func(c config) string { return c.Path })
 	default:
 		serveAs(kind, lie, config{}, func(c config) string { return c.Path })
 	}
@@ -83,19 +79,27 @@ func serveLiar(kind, lie string) {
 }
 
 func serveAs[C any](kind, lie string, defaults C, path func(C) string) {
+	stdout, _ := syscall.Dup(syscall.Stdout) // behind the back of go-plugin, which puts another in its place
+	open := func(c C) (*liar, error) {
+		if lie == "staying shut" {
+			return nil, sdk.Unavailablef("not today")
+		}
+		return &liar{lie: lie, path: path(c), stdout: stdout}, nil
+	}
 	switch kind {
 	case "input":
-		sdk.ServeInput(defaults, func(context.Context, C) (sdk.Input, error) { return &liar{lie: lie}, nil })
+		sdk.ServeInput(defaults, func(_ context.Context, c C) (sdk.Input, error) { return open(c) })
 	case "resampler":
-		sdk.ServeResampler(defaults, func(context.Context, C) (sdk.Resampler, error) { return &liar{lie: lie}, nil })
+		sdk.ServeResampler(defaults, func(_ context.Context, c C) (sdk.Resampler, error) { return open(c) })
 	default:
-		sdk.ServeSink(defaults, func(_ context.Context, c C) (sdk.Sink, error) { return &liar{lie: lie, path: path(c)}, nil })
+		sdk.ServeSink(defaults, func(_ context.Context, c C) (sdk.Sink, error) { return open(c) })
 	}
 }
 
 // A liar is a plugin of any kind that keeps to its contract but for its lie.
 type liar struct {
 	lie, path string
+	stdout    int // a file descriptor
 	calls     atomic.Int64
 	later     sync.WaitGroup
 	mu        sync.Mutex
@@ -114,16 +118,25 @@ func (l *liar) Close() error {
 	return nil
 }
 
-// dawdle goes on for long after ctx has ended.
-func (l *liar) dawdle(ctx context.Context) {
-	if until, ok := ctx.Deadline(); ok && l.lie == "dawdling" && time.Until(until) < time.Second {
+// begin is where each call begins. A liar may go on for long after ctx has ended,
+// or speak.
+func (l *liar) begin(ctx context.Context) {
+	switch {
+	case l.lie == "dawdling" && hurried(ctx):
 		time.Sleep(4 * time.Second)
+	case l.lie == "speaking behind go-plugin's back":
+		_, _ = syscall.Write(l.stdout, []byte("hello"))
 	}
+}
+
+func hurried(ctx context.Context) bool {
+	until, ok := ctx.Deadline()
+	return ok && time.Until(until) < time.Second
 }
 
 // Write appends lines to the file.
 func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
-	l.dawdle(ctx)
+	l.begin(ctx)
 	switch l.lie {
 	case "forgetting":
 		if of(b, "acknowledged") {
@@ -131,6 +144,10 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 		}
 	case "forgetting when stopped":
 		if of(b, "stopped") {
+			return nil
+		}
+	case "hurrying":
+		if hurried(ctx) && of(b, "hurry") {
 			return nil
 		}
 	case "refusing nothing":
@@ -221,11 +238,14 @@ func (l *liar) append(b sdk.Batch) error {
 
 // Decode reads lines "metric value timestamp", with the key in a header.
 func (l *liar) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error) {
-	l.dawdle(ctx)
+	l.begin(ctx)
 	if l.lie == "dying of it" && len(r.Body) > 1000 {
 		syscall.Exit(3)
 	}
-	s := sdk.Submission{Key: r.Header.Get("Key")}
+	if l.lie == "choking" && len(r.Body) > 4<<20 {
+		return sdk.Submission{}, errors.New("message above the limit of 4 MiB")
+	}
+	s := sdk.Submission{Key: r.Header.Get("Key"), Reply: l.reply(r)}
 	if l.calls.Add(1); l.lie == "wavering" && l.company(4) {
 		s.Key += "x"
 	}
@@ -250,9 +270,24 @@ func (l *liar) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error
 	return s, nil
 }
 
+// reply is what a liar answers by itself to a body that is not whole.
+func (l *liar) reply(r sdk.Request) *sdk.Reply {
+	whole := len(r.Body) == 0 || strings.HasSuffix(string(r.Body), "\n")
+	switch {
+	case l.lie == "replying with no status" && !whole:
+		return &sdk.Reply{Status: 100}
+	case l.lie == "replying in prose" && !whole:
+		return &sdk.Reply{Status: 400, Body: []byte("no")}
+	}
+	return nil
+}
+
 // Resample keeps the last point of each interval.
 func (l *liar) Resample(ctx context.Context, s sdk.Series, step time.Duration) (sdk.Series, error) {
-	l.dawdle(ctx)
+	l.begin(ctx)
+	if l.lie == "choking" && len(s.Points) > 100_000 {
+		return s, errors.New("message above the limit of 4 MiB")
+	}
 	out := sdk.Series{Metric: s.Metric}
 	for start, points := range s.Intervals(step) {
 		out.Points = append(out.Points, sdk.Point{Timestamp: start, Value: points[len(points)-1].Value})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,7 +75,7 @@ type kit struct {
 	sentences []sentence
 
 	mu     sync.Mutex
-	shared plugin // started by the first sentence that needs it
+	shared plugin // of the sentences that leave it as it was
 
 	reading   sync.Mutex // held by who reads back
 	laws      sync.Mutex
@@ -93,7 +94,7 @@ func (p Program) kit() (*kit, error) {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
 	k := &kit{Program: p}
-	for _, s := range append(sentences, common...) {
+	for _, s := range slices.Concat(first, sentences, common) {
 		if s.name != steady || !p.Tally {
 			k.sentences = append(k.sentences, s)
 		}
@@ -105,31 +106,45 @@ func (p Program) kit() (*kit, error) {
 const atOnce = 8
 
 // judge yields the results for all sentences, in their order, as soon as they are
-// known.
+// known. Of a plugin that does not even open nothing else can be told.
 func (k *kit) judge(ctx context.Context) iter.Seq[Result] {
-	results := make([]chan Result, len(k.sentences))
-	free := make(chan struct{}, atOnce)
-	for i, s := range k.sentences {
-		results[i] = make(chan Result, 1)
-		go func() {
-			free <- struct{}{}
-			defer func() { <-free }()
-			ctx, cancel := context.WithTimeout(ctx, 6*limit)
-			defer cancel()
-			began := time.Now()
-			err := s.hold(ctx, k)
-			results[i] <- Result{s.name, err, time.Since(began)}
-		}()
-	}
 	return func(yield func(Result) bool) {
 		defer k.end()
-		going := true
-		for _, result := range results {
+		opening := k.hold(ctx, k.sentences[0])
+		going := yield(opening)
+		for _, result := range k.holdAll(ctx, k.sentences[1:], opening.Err) {
 			if r := <-result; going {
 				going = yield(r)
 			}
 		}
 	}
+}
+
+// holdAll judges sentences, several at a time, unless the plugin does not open.
+func (k *kit) holdAll(ctx context.Context, sentences []sentence, shut error) []chan Result {
+	results := make([]chan Result, len(sentences))
+	free := make(chan struct{}, atOnce)
+	for i, s := range sentences {
+		results[i] = make(chan Result, 1)
+		if shut != nil {
+			results[i] <- Result{Sentence: s.name, Err: fmt.Errorf("%w: it does not open", ErrNotJudged)}
+			continue
+		}
+		go func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			results[i] <- k.hold(ctx, s)
+		}()
+	}
+	return results
+}
+
+func (k *kit) hold(ctx context.Context, s sentence) Result {
+	ctx, cancel := context.WithTimeout(ctx, 6*limit)
+	defer cancel()
+	began := time.Now()
+	err := s.hold(ctx, k)
+	return Result{s.name, err, time.Since(began)}
 }
 
 func (k *kit) end() {
@@ -140,12 +155,19 @@ func (k *kit) end() {
 	}
 }
 
-// one returns the plugin that sentences share which leave it as it was.
+// one returns the plugin that sentences share which leave it as it was. Where one
+// of them has killed it, the next has another.
 func (k *kit) one(ctx context.Context) (plugin, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.shared != nil {
-		return k.shared, nil
+		select {
+		case <-k.shared.Done():
+			k.shared.leave()
+			k.shared = nil
+		default:
+			return k.shared, nil
+		}
 	}
 	p, err := k.start(ctx, k.Settings)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,16 +21,20 @@ import (
 	"fluxgate/sdk/internal/wire"
 )
 
-// A reopener is a sink that is made without the sdk, which would not let it be
-// opened again and again, and as whatever kind.
-type reopener struct {
+// A rawLiar is a sink that is made without the sdk, which would not let it lie
+// about being open.
+type rawLiar struct {
 	wire.UnimplementedPluginServer
 	wire.UnimplementedSinkServer
-	path string
+	lie string
+
+	mu      sync.Mutex
+	path    string
+	drained bool
 }
 
-// serveReopener serves until it is asked to leave or its host is gone.
-func serveReopener() {
+// serveRaw serves until it is asked to leave or its host is gone.
+func serveRaw(lie string) {
 	host := os.Getppid()
 	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), fmt.Sprint("raw", os.Getpid()))
 	listener, err := net.Listen("unix", path)
@@ -37,7 +42,7 @@ func serveReopener() {
 		fmt.Fprintln(os.Stderr, err)
 		return
 	}
-	r := &reopener{}
+	r := &rawLiar{lie: lie}
 	s := grpc.NewServer(grpc.UnknownServiceHandler(shutDown))
 	wire.RegisterPluginServer(s, r)
 	wire.RegisterSinkServer(s, r)
@@ -61,11 +66,19 @@ func shutDown(_ any, stream grpc.ServerStream) error {
 	return nil
 }
 
-func (r *reopener) Describe(context.Context, *wire.Nothing) (*wire.Description, error) {
+func (r *rawLiar) Describe(context.Context, *wire.Nothing) (*wire.Description, error) {
 	return &wire.Description{Kind: "sink", Version: "1", Setting: []*wire.Setting{{Name: "path", Type: "text", Help: "where it appends lines"}}}, nil
 }
 
-func (r *reopener) Open(_ context.Context, c *wire.Config) (*wire.Opened, error) {
+func (r *rawLiar) Open(_ context.Context, c *wire.Config) (*wire.Opened, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lie != "opening for everybody" && c.GetKind() != "sink" {
+		return nil, status.Error(codes.InvalidArgument, "this is a sink")
+	}
+	if r.lie != "opening twice" && r.path != "" {
+		return nil, status.Error(codes.InvalidArgument, "it is open")
+	}
 	var settings struct{ Path string }
 	if err := json.Unmarshal(c.GetJson(), &settings); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -74,15 +87,28 @@ func (r *reopener) Open(_ context.Context, c *wire.Config) (*wire.Opened, error)
 	return &wire.Opened{}, nil
 }
 
-func (r *reopener) Check(context.Context, *wire.Nothing) (*wire.Nothing, error) {
+func (r *rawLiar) Check(context.Context, *wire.Nothing) (*wire.Nothing, error) {
 	return &wire.Nothing{}, nil
 }
 
-func (r *reopener) Drain(context.Context, *wire.Nothing) (*wire.Nothing, error) {
+func (r *rawLiar) Drain(context.Context, *wire.Nothing) (*wire.Nothing, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drained = true
 	return &wire.Nothing{}, nil
 }
 
-func (r *reopener) Write(_ context.Context, w *wire.Batch) (*wire.Nothing, error) {
+func (r *rawLiar) Write(_ context.Context, w *wire.Batch) (*wire.Nothing, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.path == "" && r.lie == "working unopened", r.drained && r.lie == "working when drained":
+		return &wire.Nothing{}, nil
+	case r.drained && r.lie == "refusing when drained":
+		return nil, status.Error(codes.InvalidArgument, "it has drained")
+	case r.path == "" || r.drained:
+		return nil, status.Error(codes.Unavailable, "it is not open")
+	}
 	b := make(sdk.Batch, len(w.GetMetric()))
 	for i, metric := range w.GetMetric() {
 		b[i] = sdk.Datapoint{Metric: string(metric), Timestamp: w.GetTimestamp()[i], Value: w.GetValue()[i]}

@@ -22,6 +22,7 @@ var resamplerSentences = []sentence{
 	law("no interval that had no points", resampled.inventsNothing),
 	law("the same answer for the same input, also to several calls at once", resampled.isRepeatable),
 	law(steady, func(r resampled) bool { return slices.Equal(r.again.Points, r.out.Points) || !r.sound() }),
+	{"resamples an interval of 500,000 points", resamplesLongIntervals},
 }
 
 // A resampler is a running resampler plugin, and what it has made of the generated
@@ -95,6 +96,29 @@ func law(name string, held func(resampled) bool) sentence {
 		}
 		return nil
 	}}
+}
+
+// longest is how many points a host lets an interval have.
+const longest = 500_000
+
+func resamplesLongIntervals(ctx context.Context, k *kit) error {
+	p, err := k.one(ctx)
+	if err != nil {
+		return err
+	}
+	const step = longest * time.Second
+	s := sdk.Series{Metric: "fluxgate.kit.long", Points: make([]sdk.Point, longest)}
+	for i := range s.Points {
+		s.Points[i] = sdk.Point{Timestamp: 3400*longest + int64(i), Value: float64(i % 100)}
+	}
+	out, err := p.(resampler).resample(ctx, s, step)
+	if err != nil {
+		return err
+	}
+	if r := (resampled{in: s, out: out, repeated: out, step: step}); len(out.Points) != 1 || !r.sound() {
+		return brokenf("of %d points in the interval at %d it makes %.500v", longest, s.Points[0].Timestamp, fmt.Sprint(out.Points))
+	}
+	return nil
 }
 
 // resample has the plugin resample the generated series, once for all laws.

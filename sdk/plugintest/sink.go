@@ -13,6 +13,7 @@ import (
 
 var sinkSentences = []sentence{
 	{"stores what it acknowledges", storesWhatItAcknowledges},
+	{"stores what it acknowledges, however short the time", storesInAHurry},
 	{"accepts an empty batch", acceptsAnEmptyBatch},
 	{"accepts the same batch twice, and the last value of an interval stays", acceptsABatchTwice},
 	{"stores what several calls bring at once", storesConcurrently},
@@ -120,6 +121,25 @@ func storesWhatItAcknowledges(ctx context.Context, k *kit) error {
 
 func storesALargeBatch(ctx context.Context, k *kit) error {
 	return k.writes(ctx, batch("large", 5000))
+}
+
+// storesInAHurry gives the sink less and less time. What it does not acknowledge it
+// need not store.
+func storesInAHurry(ctx context.Context, k *kit) error {
+	s, err := k.sink(ctx)
+	if err != nil {
+		return err
+	}
+	var acknowledged sdk.Batch
+	for n := range 6 {
+		b := batch(fmt.Sprintf("hurry.h%d", n), 50)
+		short, cancel := context.WithTimeout(ctx, time.Duration(256>>(2*n))*time.Millisecond)
+		if s.Plugin.Write(short, b) == nil {
+			acknowledged = append(acknowledged, b...)
+		}
+		cancel()
+	}
+	return k.await(ctx, acknowledged)
 }
 
 // writes has batches written one after the other, and awaits the last.
