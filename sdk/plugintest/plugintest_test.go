@@ -122,16 +122,17 @@ func (l *liar) Close() error {
 // or speak.
 func (l *liar) begin(ctx context.Context) {
 	switch {
-	case l.lie == "dawdling" && hurried(ctx):
+	case l.lie == "dawdling" && hurried(ctx, time.Second):
 		time.Sleep(4 * time.Second)
 	case l.lie == "speaking behind go-plugin's back":
 		_, _ = syscall.Write(l.stdout, []byte("hello"))
 	}
 }
 
-func hurried(ctx context.Context) bool {
+// hurried reports whether less than d is left.
+func hurried(ctx context.Context, d time.Duration) bool {
 	until, ok := ctx.Deadline()
-	return ok && time.Until(until) < time.Second
+	return ok && time.Until(until) < d
 }
 
 // Write appends lines to the file.
@@ -147,7 +148,7 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 			return nil
 		}
 	case "hurrying":
-		if hurried(ctx) && of(b, "hurry") {
+		if of(b, "hurry") && hurried(ctx, 5*time.Second) {
 			return nil
 		}
 	case "refusing nothing":

@@ -123,17 +123,18 @@ func storesALargeBatch(ctx context.Context, k *kit) error {
 	return k.writes(ctx, batch("large", 5000))
 }
 
-// storesInAHurry gives the sink less and less time. What it does not acknowledge it
-// need not store.
+// storesInAHurry gives the sink more and more time, until it has acknowledged two
+// batches. What it does not acknowledge it need not store.
 func storesInAHurry(ctx context.Context, k *kit) error {
 	s, err := k.sink(ctx)
 	if err != nil {
 		return err
 	}
+	const size = 50
 	var acknowledged sdk.Batch
-	for n := range 6 {
-		b := batch(fmt.Sprintf("hurry.h%d", n), 50)
-		short, cancel := context.WithTimeout(ctx, time.Duration(256>>(2*n))*time.Millisecond)
+	for n := 0; n < 7 && len(acknowledged) < 2*size; n++ {
+		b := batch(fmt.Sprintf("hurry.h%d", n), size)
+		short, cancel := context.WithTimeout(ctx, time.Millisecond<<(2*n))
 		if s.Plugin.Write(short, b) == nil {
 			acknowledged = append(acknowledged, b...)
 		}
