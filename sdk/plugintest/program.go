@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +74,7 @@ type sentence struct {
 type kit struct {
 	Program
 	sentences []sentence
+	folder    string // for the sockets
 
 	mu     sync.Mutex
 	shared plugin // of the sentences that leave it as it was
@@ -93,7 +95,11 @@ func (p Program) kit() (*kit, error) {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
-	k := &kit{Program: p}
+	folder, err := os.MkdirTemp("", "kit")
+	if err != nil {
+		return nil, err
+	}
+	k := &kit{Program: p, folder: folder}
 	for _, s := range slices.Concat(first, sentences, common) {
 		if s.name != steady || !p.Tally {
 			k.sentences = append(k.sentences, s)
@@ -153,6 +159,7 @@ func (k *kit) end() {
 	if k.shared != nil {
 		k.shared.leave()
 	}
+	_ = os.RemoveAll(k.folder) // an empty one at worst
 }
 
 // one returns the plugin that sentences share which leave it as it was. Where one
@@ -178,7 +185,7 @@ func (k *kit) one(ctx context.Context) (plugin, error) {
 
 // start starts the plugin as Fluxgate does. It lives on when ctx has ended.
 func (k *kit) start(ctx context.Context, settings map[string]any) (plugin, error) {
-	spec := sdk.Spec{Name: "kit", Path: k.Path, Config: settings, Log: k.Log}
+	spec := sdk.Spec{Name: "kit", Path: k.Path, Config: settings, SocketDir: k.folder, Log: k.Log}
 	switch k.Kind {
 	case "sink":
 		p, err := sdk.StartSink(ctx, spec)
