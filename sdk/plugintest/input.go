@@ -37,7 +37,11 @@ func (in input) work(ctx context.Context) error {
 }
 
 func (in input) decode(ctx context.Context, r sdk.Request) (sdk.Submission, error) {
-	ctx, cancel := within(ctx)
+	patient := limit
+	if len(r.Body) == largest { // a machine may be slow to pass that on
+		patient = 4 * limit
+	}
+	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
 	return in.Plugin.Decode(ctx, r)
 }

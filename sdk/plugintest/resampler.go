@@ -37,7 +37,7 @@ func (r resampler) work(ctx context.Context) error {
 }
 
 func (r resampler) resample(ctx context.Context, s sdk.Series, step time.Duration) (sdk.Series, error) {
-	ctx, cancel := within(ctx)
+	ctx, cancel := context.WithTimeout(ctx, 3*limit) // as long as Fluxgate waits
 	defer cancel()
 	out, err := r.Plugin.Resample(ctx, s, step)
 	if err != nil {
