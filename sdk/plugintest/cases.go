@@ -52,7 +52,10 @@ func (d *Datapoint) UnmarshalJSON(text []byte) error {
 	if string(timestamp) == `"now"` {
 		return nil
 	}
-	return json.Unmarshal(timestamp, &d.Timestamp)
+	if err := json.Unmarshal(timestamp, &d.Timestamp); err != nil {
+		return fmt.Errorf("timestamp %s of %s must be Unix seconds or \"now\"", timestamp, d.Metric)
+	}
+	return nil
 }
 
 // A request is a case that has been read.

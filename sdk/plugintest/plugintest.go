@@ -11,10 +11,15 @@
 //
 // A [Program] in any other language is tested by the same sentences.
 //
-// The kit gives no false alarm: what it fails breaks the contract. It cannot see
-// everything. A sink that loses datapoints under more load, or with the power,
-// passes; so does one that keeps a batch, or an input that misunderstands what no
-// case shows.
+// Every sentence has a liar in the kit's own tests, a plugin that breaks it and no
+// other. The kit gives no false alarm: what it fails breaks the contract. It cannot
+// see everything. These pass:
+//
+//   - a sink that loses datapoints under more load, or with the power
+//   - a sink or resampler that keeps what it was given: the socket hides that
+//   - an input that misunderstands what no case shows
+//   - a plugin that touches the network, or creates something, when it is opened
+//   - one that judges its settings wrongly, but for one that nobody knows
 package plugintest
 
 import (
