@@ -209,9 +209,11 @@ async def _listen(guest: Guest, ready: Callable, *method: Any) -> None:
     path = os.path.join(os.environ.get(_SOCKETS) or tempfile.gettempdir(), f"plugin{secrets.randbelow(1 << 32)}")
     server.add_insecure_port("unix:" + path)
     await server.start()
-    ready(path, asyncio.get_running_loop(), leave.set)
-    await leave.wait()
-    await server.stop(0.1)  # which removes the socket
+    try:
+        ready(path, asyncio.get_running_loop(), leave.set)
+        await leave.wait()
+    finally:  # also when nobody listens: a server that is not stopped keeps the process
+        await server.stop(0.1)  # which removes the socket
 
 
 def _await_end(host: int, stdout: int) -> None:
@@ -263,8 +265,7 @@ def _serve_attached(guest: Guest, *method: Any) -> None:
     def ready(path: str, loop: asyncio.AbstractEventLoop, leave: Callable) -> None:
         loop.add_signal_handler(signal.SIGINT, leave)
         loop.add_signal_handler(signal.SIGTERM, leave)
-        program = os.path.basename(sys.argv[0])
-        print(f"start Fluxgate with:\n\n    fluxgate serve --attach {program}=2:{path}\n", flush=True)
+        print(f"start Fluxgate with:\n\n    fluxgate serve --attach {os.path.basename(sys.argv[0])}=2:{path}\n", flush=True)
 
     guest.reopens = True
     logging.basicConfig()

@@ -382,6 +382,26 @@ func TestAPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 	}
 }
 
+// A host that dies before the handshake has left nobody to shake hands with.
+func TestAPluginLeavesWhenItsHostDiedBeforeItListened(t *testing.T) {
+	t.Parallel()
+	unread, stdout, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unread.Close()
+	defer stdout.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(t, exampleSink))
+	cmd.Env = []string{"PLUGIN_OF_FLUXGATE=fluxgate.v1", "PLUGIN_PROTOCOL_VERSIONS=1,2", "PLUGIN_UNIX_SOCKET_DIR=" + t.TempDir()}
+	cmd.Stdout = stdout
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		t.Errorf("it lives on until it is killed: %v", err)
+	}
+}
+
 func TestAPluginLeavesItsHostsDeathFromWithinACall(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")
