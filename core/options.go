@@ -52,7 +52,9 @@ func (o *options) load() (config.Config, error) {
 	c, err := config.Load(o.file(), overrides, os.Environ())
 	c.Lock = filepath.Join(c.Data, lockFile)
 	if file := o.file(); file != "" {
-		c.Lock = filepath.Join(filepath.Dir(file), lockFile)
+		c.Lock, c.Flags = filepath.Join(filepath.Dir(file), lockFile), "--config "+file
+	} else if given("data") {
+		c.Flags = "--data " + c.Data
 	}
 	return c, err
 }

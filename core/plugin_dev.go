@@ -75,7 +75,7 @@ func (t *throwaway) run(ctx context.Context) error {
 	}
 	err = (&stage{candidate: p, out: t.out}).run(ctx, c)
 	if errors.Is(err, sdk.ErrInvalid) {
-		return fmt.Errorf("%w\nits settings are those in %s in its folder, or in the file given as --settings", err, ownSettings)
+		return fmt.Errorf("%w\nits settings are those in the file given as --settings, or of a plugin in a folder those in %s there", err, ownSettings)
 	}
 	return err
 }

@@ -250,7 +250,7 @@ func TestDevThatCannotBe(t *testing.T) {
 		{"another kind", []string{os.Args[0], "--kind", "input"}, "this program is a plugin of kind sink, and is configured as input", exitFailed},
 		{"settings that are none", []string{os.Args[0], "--settings", settings}, settings + ": ", exitFailed},
 		{"settings that it does not take", []string{os.Args[0], "--settings", unknown}, `did you mean "path"?`, exitFailed},
-		{"where settings are", []string{os.Args[0], "--settings", unknown}, "its settings are those in settings.yaml", exitFailed},
+		{"where settings are", []string{os.Args[0], "--settings", unknown}, "its settings are those in the file given as --settings", exitFailed},
 		{"no argument", nil, "which plugin?", exitUsage},
 		{"a configuration", []string{".", "--config", "x"}, "throwaway", exitUsage},
 		{"data", []string{".", "--data", "x"}, "throwaway", exitUsage},

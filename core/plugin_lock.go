@@ -55,7 +55,9 @@ func lock(out io.Writer, c config.Config) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(out, "%v: it is written anew\n", err)
 	}
-	if err := next.Write(path); err != nil {
+	if err := next.Write(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no folder %s yet, the data of the embedded default: give --config if another configuration is meant", filepath.Dir(path))
+	} else if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	printPins(legible{out}, before, next)

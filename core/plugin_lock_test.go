@@ -73,7 +73,7 @@ func TestPluginLock(t *testing.T) {
 	}
 	replaced(t, pickle)
 	_, said, code = run("check")
-	for _, words := range []string{`sink "carbon"`, pickle, before[pickle], lock + ": pin what is there now, if you trust it, with: fluxgate plugin lock"} {
+	for _, words := range []string{`sink "carbon"`, pickle, before[pickle], lock + ": pin what is there now, if you trust it, with: fluxgate plugin lock --config "} {
 		if code != exitFailed || !strings.Contains(said, words) {
 			t.Errorf("check exits %d and does not say %q:\n%s", code, words, said)
 		}

@@ -28,7 +28,7 @@ func enlist(c config.Config, metrics prometheus.Registerer) (r *roster, err erro
 	}
 	r = &roster{}
 	r.Fleet, err = fleet.New(fleet.Setup{
-		Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20, Lock: c.Lock, Attach: attached,
+		Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20, Lock: c.Lock, LockFlags: c.Flags, Attach: attached,
 	}, metrics)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func attachments(c config.Config) (map[fleet.Title]string, error) {
 		}
 		switch len(titles) {
 		case 0:
-			return nil, fmt.Errorf("--attach %s: no plugin and no program is called %q: name one of %s", attach, name, inWords(titled(c, nil)))
+			return nil, fmt.Errorf("--attach %s: no plugin and no program is called %q: name one of %s: is it another configuration that names the plugin? give it as --config", attach, name, inWords(titled(c, nil)))
 		case 1:
 			attached[titles[0]] = where
 		default:

@@ -31,6 +31,7 @@ type Config struct {
 
 	// What follows is no setting, and is left to the caller of Load.
 	Lock   string   `koanf:"-"` // the file that pins programs; empty: none
+	Flags  string   `koanf:"-"` // which have another command read the same configuration
 	Attach []string `koanf:"-"` // plugins that are spoken to and not started, as NAME=WHERE
 }
 

@@ -21,8 +21,12 @@ import (
 // absolute path. As a file it is what sha256sum prints and `sha256sum -c` checks.
 type Lock map[string]string
 
-// relock is the remedy for what a lock refuses.
+// relock is the remedy for what a lock refuses, without what else the command is
+// to be told.
 const relock = "pin what is there now, if you trust it, with: fluxgate plugin lock"
+
+// relock is the remedy for what the fleet's lock refuses.
+func (f *Fleet) relock() string { return strings.TrimSpace(relock + " " + f.setup.LockFlags) }
 
 // ReadLock reads a lock's file. The error wraps [fs.ErrNotExist] if there is none,
 // and [sdk.ErrInvalid] if a line of it, which is named, is damaged.
@@ -127,11 +131,11 @@ func (f *Fleet) pin(program, configured string) (sum, pin string, err error) {
 		if err != nil {
 			return "", "", sdk.Invalidf("%w", err)
 		}
-		return "", "", sdk.Invalidf("%s, whose sha256 is %s, is not in %s: %s", path, actual, f.setup.Lock, relock)
+		return "", "", sdk.Invalidf("%s, whose sha256 is %s, is not in %s: %s", path, actual, f.setup.Lock, f.relock())
 	case configured != "" && !strings.EqualFold(configured, sum):
-		return "", "", sdk.Invalidf("its configured checksum is %s, and %s pins %s: change the checksum, or %s", configured, f.setup.Lock, sum, relock)
+		return "", "", sdk.Invalidf("its configured checksum is %s, and %s pins %s: change the checksum, or %s", configured, f.setup.Lock, sum, f.relock())
 	}
-	return sum, f.setup.Lock + ": " + relock, nil
+	return sum, f.setup.Lock + ": " + f.relock(), nil
 }
 
 // sumOf returns the sha256 of a program, in hexadecimal.
