@@ -21,22 +21,11 @@ import (
 	"fluxgate/testdata/servers"
 )
 
-// builtProgram returns a program of this module.
-func builtProgram(t *testing.T, folder string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), filepath.Base(folder))
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "fluxgate/"+folder).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return path
-}
-
 // A plugin that nobody has built again since there was but one protocol goes on
 // working.
 func TestPluginOfProtocol1(t *testing.T) {
 	t.Parallel()
-	program := builtProgram(t, "testdata/protocol1/sink")
+	program := servers.Build(t, "testdata/protocol1/sink")
 	file := filepath.Join(t.TempDir(), "stored")
 	p, _ := startSink(t, sdk.Spec{Path: program, Config: map[string]any{"path": file}})
 	if p.Protocol() != 1 {
@@ -67,7 +56,7 @@ func TestPluginOfProtocol1(t *testing.T) {
 // Its settings are judged by nobody but itself.
 func TestSettingsOfAPluginOfProtocol1(t *testing.T) {
 	t.Parallel()
-	program := builtProgram(t, "testdata/protocol1/sink")
+	program := servers.Build(t, "testdata/protocol1/sink")
 	for _, tt := range []struct {
 		name, says string
 		settings   map[string]any
@@ -92,7 +81,7 @@ func TestSettingsOfAPluginOfProtocol1(t *testing.T) {
 
 func TestInputOfProtocol1(t *testing.T) {
 	t.Parallel()
-	p, err := sdk.StartInput(t.Context(), sdk.Spec{Name: "old", Path: builtProgram(t, "testdata/protocol1/input"), SocketDir: socketDir(t)})
+	p, err := sdk.StartInput(t.Context(), sdk.Spec{Name: "old", Path: servers.Build(t, "testdata/protocol1/input"), SocketDir: socketDir(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +115,7 @@ func TestInputOfProtocol1(t *testing.T) {
 
 func TestResamplerOfProtocol1(t *testing.T) {
 	t.Parallel()
-	p, err := sdk.StartResampler(t.Context(), sdk.Spec{Name: "old", Path: builtProgram(t, "testdata/protocol1/resampler"), SocketDir: socketDir(t)})
+	p, err := sdk.StartResampler(t.Context(), sdk.Spec{Name: "old", Path: servers.Build(t, "testdata/protocol1/resampler"), SocketDir: socketDir(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,9 +147,9 @@ func TestProtocol1IsFrozen(t *testing.T) {
 // An old Fluxgate can be given today's plugins.
 func TestHostOfProtocol1(t *testing.T) {
 	t.Parallel()
-	host := builtProgram(t, "testdata/protocol1/host")
-	whisper := builtProgram(t, "plugins/sink/whisper")
-	plaintext := builtProgram(t, "plugins/sink/plaintext")
+	host := servers.Build(t, "testdata/protocol1/host")
+	whisper := servers.Build(t, "plugins/sink/whisper")
+	plaintext := servers.Build(t, "plugins/sink/plaintext")
 	root := t.TempDir()
 	minute := time.Now().Unix() / 60 * 60
 	points := []sdk.Point{{Timestamp: minute - 60, Value: 0.5}, {Timestamp: minute, Value: 2}}

@@ -2,29 +2,19 @@ package fleet
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// builtProgram returns a program of this module.
-func builtProgram(t *testing.T, folder string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), filepath.Base(folder))
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "fluxgate/"+folder).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return path
-}
+	"fluxgate/testdata/servers"
+)
 
 // A fleet keeps a plugin of protocol 1 as it keeps any other: it is started
 // again, replaced and drained.
 func TestPluginOfProtocol1IsKeptAsAnyOther(t *testing.T) {
 	f, metrics := newFleet(t)
 	file := filepath.Join(t.TempDir(), "stored")
-	spec := Spec{Name: "old", Program: builtProgram(t, "testdata/protocol1/sink"), Config: map[string]any{"path": file}}
+	spec := Spec{Name: "old", Program: servers.Build(t, "testdata/protocol1/sink"), Config: map[string]any{"path": file}}
 	sink := f.Sink(spec)
 	if err := f.Open(t.Context()); err != nil {
 		t.Fatal(err)

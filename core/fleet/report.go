@@ -25,7 +25,7 @@ const (
 )
 
 // A Status is what an operator should know of a plugin. It holds no setting's
-// value.
+// value but what Trouble may quote.
 type Status struct {
 	Kind     string        `json:"kind"`
 	Name     string        `json:"name,omitempty"`

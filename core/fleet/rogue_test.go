@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fluxgate/sdk"
+	"fluxgate/testdata/servers"
 )
 
 const (
@@ -52,7 +53,7 @@ const (
 // A plugin that hangs, dies, leaks or lies delays its own destination and nothing
 // else.
 func TestRoguesHarmNobodyElse(t *testing.T) {
-	program := builtProgram(t, "testdata/rogue")
+	program := servers.Build(t, "testdata/rogue")
 	tests := []struct {
 		act  string
 		ends string // what becomes of a call of a sink or input
