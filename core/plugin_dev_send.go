@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"fluxgate/sdk/plugintest"
 )
 
 // A request is what is sent to the throwaway Fluxgate.
@@ -31,46 +28,19 @@ func datapointFor(public, key string) request {
 	return request{method: http.MethodGet, url: fmt.Sprintf("http://%s/flux/metric_data?metric=%s&value=42&key=%s", public, firstMetric, key)}
 }
 
-// firstCase returns the request of the first of a plugin's cases, which are
-// folders with a file request.http and what that becomes in submission.json. A
-// plugin need not have any.
-func firstCase(folder string) (r request, err error) {
+// firstCase returns the request of the first of a plugin's cases, in its folder
+// cases. A plugin need not have any.
+func firstCase(folder string) (request, error) {
 	found, _ := filepath.Glob(filepath.Join(folder, "cases", "*", "request.http")) // a folder's name may be no pattern
 	if len(found) == 0 {
-		return r, nil
+		return request{}, nil
 	}
-	text, err := os.ReadFile(found[0])
+	r, becomes, err := plugintest.ReadCase(filepath.Dir(found[0]))
 	if err != nil {
-		return r, err
+		return request{}, err
 	}
-	if r, err = parseRequest(string(text)); err != nil {
-		return r, fmt.Errorf("%s: %w", found[0], err)
-	}
-	becomes := filepath.Join(filepath.Dir(found[0]), "submission.json")
-	text, err = os.ReadFile(becomes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
-	}
-	var submission struct{ Key string }
-	if err := errors.Join(err, json.Unmarshal(text, &submission)); err != nil {
-		return r, fmt.Errorf("%s: %w", becomes, err)
-	}
-	r.key = submission.Key
-	return r, nil
-}
-
-// parseRequest reads a request as it travels. Its length need not be told.
-func parseRequest(text string) (r request, err error) {
-	head, body, _ := strings.Cut(text, "\n\n")
-	if short, rest, found := strings.Cut(text, "\r\n\r\n"); found && len(short) < len(head) {
-		head, body = short, rest
-	}
-	parsed, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.TrimRight(head, "\r\n") + "\r\n\r\n")))
-	if err != nil {
-		return r, err
-	}
-	parsed.Header.Del("Content-Length")
-	return request{method: parsed.Method, url: parsed.URL.RawQuery, header: parsed.Header, body: body}, nil
+	r.Header.Del("Content-Length") // it is told anew
+	return request{method: r.Method, url: r.Query, header: r.Header, body: string(r.Body), key: becomes.Key}, nil
 }
 
 // at has the request go to the plugin, wherever it went.

@@ -85,26 +85,31 @@ func readCases(folder string) ([]request, error) {
 }
 
 func readCase(folder string) (request, error) {
-	c := request{name: filepath.Base(folder)}
-	text, err := os.ReadFile(filepath.Join(folder, "request.http"))
+	r, want, err := ReadCase(folder)
+	timed := slices.ContainsFunc(slices.Concat(want.Batch, want.Backfill), func(d Datapoint) bool { return d.Timestamp == 0 })
+	return request{filepath.Base(folder), r, want, timed}, err
+}
+
+// ReadCase reads the folder of one case: its request, and what becomes of that.
+func ReadCase(folder string) (r sdk.Request, want Case, err error) {
+	file := filepath.Join(folder, "request.http")
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return c, err
+		return r, want, err
 	}
-	if c.request, err = readRequest(text); err != nil {
-		return c, fmt.Errorf("%s/request.http: %w", folder, err)
+	if r, err = readRequest(text); err != nil {
+		return r, want, fmt.Errorf("%s: %w", file, err)
 	}
-	file := filepath.Join(folder, "submission.json")
-	text, err = os.ReadFile(file)
-	if err != nil {
-		return c, err
+	file = filepath.Join(folder, "submission.json")
+	if text, err = os.ReadFile(file); err != nil {
+		return r, want, err
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&c.want); err != nil {
-		return c, fmt.Errorf("%s: %w", file, err)
+	if err := d.Decode(&want); err != nil {
+		return r, want, fmt.Errorf("%s: %w", file, err)
 	}
-	c.timed = slices.ContainsFunc(slices.Concat(c.want.Batch, c.want.Backfill), func(d Datapoint) bool { return d.Timestamp == 0 })
-	return c, nil
+	return r, want, nil
 }
 
 // readRequest reads a request as it travels. The head ends with the first empty
