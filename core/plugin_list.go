@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -89,6 +90,9 @@ func askPlugins(ctx context.Context, c config.Config) (all []fleet.Status, err e
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(admin(c.Admin))+"/plugins", nil)
 	if err != nil {
 		return nil, err
+	}
+	if token, err := os.ReadFile(tokenFile(c.Data)); err == nil { // without it the server tells less
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r) // no proxy: it is this machine
 	if err != nil {

@@ -88,6 +88,9 @@ func TestPluginListOfARunningServer(t *testing.T) {
 	if shown := text + everything + body; strings.Contains(shown, aSecret) || strings.Contains(shown, "a-secret-host") {
 		t.Errorf("it shows what is configured:\n%s%s%s", text, everything, body)
 	}
+	if lost := statusesIn(t, body)["lost"].Trouble; lost != "told to who bears the token of this server" {
+		t.Errorf("without the token it tells %q", lost)
+	}
 	if settings := statusesIn(t, everything)["store"].Settings; len(settings) == 0 || settings[0].Type == "" || settings[0].Help == "" {
 		t.Errorf("as JSON the settings are %+v", settings)
 	}

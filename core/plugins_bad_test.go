@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -91,11 +92,25 @@ func (b bad) lacks(text string) (lacking []string) {
 // statuses returns what the server tells of its plugins.
 func (p *process) statuses(t *testing.T) map[string]fleet.Status {
 	t.Helper()
-	status, body := fetch(t, "http://"+p.admin+"/plugins")
-	if status != http.StatusOK {
-		t.Fatalf("/plugins: %d %s", status, body)
+	token, err := os.ReadFile(tokenFile(p.data))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return statusesIn(t, body)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.admin+"/plugins", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("/plugins: %d %s, %v", answer.StatusCode, body, err)
+	}
+	return statusesIn(t, string(body))
 }
 
 // statusesIn reads JSON.

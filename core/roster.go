@@ -45,6 +45,18 @@ func enlist(c config.Config, metrics prometheus.Registerer) (r *roster, err erro
 	return r, nil
 }
 
+// report tells how each plugin is, and what the matter is with it only if whole: it
+// may quote a setting.
+func (r *roster) report(whole bool) any {
+	all := r.Report()
+	for i := range all {
+		if !whole && all[i].Trouble != "" {
+			all[i].Trouble = "told to who bears the token of this server"
+		}
+	}
+	return all
+}
+
 // attachments returns where the plugins wait that c.Attach names, by their names
 // or by those of their programs.
 func attachments(c config.Config) (map[fleet.Title]string, error) {

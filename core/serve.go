@@ -142,7 +142,7 @@ func (h *house) admin(guarded web.Endpoints) (http.Handler, error) {
 		return nil, err
 	}
 	return web.NewAdmin(web.Admin{
-		Metrics: h.metrics, Missing: h.plugins.Missing, Plugins: func() any { return h.plugins.Report() }, Token: token, Guarded: guarded,
+		Metrics: h.metrics, Missing: h.plugins.Missing, Plugins: h.plugins.report, Token: token, Guarded: guarded,
 		Retry: func(ctx context.Context, sink string) (any, error) { return h.kept.Retry(ctx, sink) },
 	}), nil
 }

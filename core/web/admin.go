@@ -22,8 +22,10 @@ import (
 type Admin struct {
 	Metrics prometheus.Gatherer
 	Missing func() []string // names the plugins without which the server is not ready
-	Plugins func() any      // tells how each plugin is, as JSON; nothing in it is secret
-	Token   string          // what a request that changes something must bear
+	// Plugins tells how each plugin is, as JSON. What is the matter with one may quote
+	// its settings, and is for who bears the token.
+	Plugins func(token bool) any
+	Token   string // what a request that changes something must bear
 	// Retry delivers the dead letters of a sink again. Its result is told as JSON,
 	// also with an error.
 	Retry func(ctx context.Context, sink string) (any, error)
@@ -45,9 +47,9 @@ func NewAdmin(a Admin) http.Handler {
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	get("/plugins", func(w http.ResponseWriter, _ *http.Request) {
+	get("/plugins", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(a.Plugins()) // who asked may be gone
+		_ = json.NewEncoder(w).Encode(a.Plugins(a.borne(r))) // who asked may be gone
 	})
 	get("/metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
 	guarded := make(paths)
@@ -64,13 +66,18 @@ func NewAdmin(a Admin) http.Handler {
 // guard lets requests with the token pass.
 func (a Admin) guard(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token, bears := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !bears || a.Token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) != 1 {
+		if !a.borne(r) {
 			http.Error(w, "the token of this server is needed, as Authorization: Bearer", http.StatusUnauthorized)
 			return
 		}
 		serve(w, r)
 	}
+}
+
+// borne reports whether a request bears the token.
+func (a Admin) borne(r *http.Request) bool {
+	token, bears := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return bears && a.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) == 1
 }
 
 // maxAsked is the longest body that an endpoint of the admin listener takes, in

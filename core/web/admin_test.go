@@ -13,11 +13,22 @@ import (
 	"fluxgate/sdk"
 )
 
+func TestPluginsAreToldAsTheTokenIsBorne(t *testing.T) {
+	admin := NewAdmin(Admin{Plugins: func(token bool) any { return token }, Token: "t"})
+	for header, want := range map[string]string{"": "false", "Bearer t": "true", "Bearer u": "false", "t": "false"} {
+		r, w := httptest.NewRequest("GET", "/plugins", nil), httptest.NewRecorder()
+		r.Header.Set("Authorization", header)
+		if admin.ServeHTTP(w, r); strings.TrimSpace(w.Body.String()) != want {
+			t.Errorf("%q: told %s, want %s", header, w.Body, want)
+		}
+	}
+}
+
 func TestAdmin(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: "fluxgate_it_total", Help: "It."}).Inc()
 	var missing []string
-	admin := NewAdmin(Admin{Metrics: metrics, Missing: func() []string { return missing }, Plugins: func() any { return []string{"flux"} }})
+	admin := NewAdmin(Admin{Metrics: metrics, Missing: func() []string { return missing }, Plugins: func(token bool) any { return []bool{token} }, Token: "t"})
 	tests := []struct {
 		method, path string
 		missing      []string
@@ -29,7 +40,7 @@ func TestAdmin(t *testing.T) {
 		{method: "GET", path: "/ready", status: 200, body: "ready\n"},
 		{method: "GET", path: "/ready", missing: []string{"carbon", "flux"}, status: 503, body: "not open: carbon, flux\n"},
 		{method: "GET", path: "/metrics", missing: []string{"carbon"}, status: 200, body: "\nfluxgate_it_total 1\n"},
-		{method: "GET", path: "/plugins", status: 200, body: `["flux"]`},
+		{method: "GET", path: "/plugins", status: 200, body: `[false]`},
 		{method: "POST", path: "/plugins", status: 405},
 		{method: "GET", path: "/", status: 404},
 		{method: "GET", path: "/metric_data", status: 404},
