@@ -12,7 +12,7 @@ import (
 // age of timestamps are the host's business. It returns an error wrapping
 // [ErrInvalid] only when not even a key can be read; what is wrong behind the
 // key goes into [Submission.Invalid]. It must be safe for concurrent use and
-// must not keep the request.
+// must not keep the request; what it returns may refer to the request's bytes.
 type Input interface {
 	Decode(context.Context, Request) (Submission, error)
 }
@@ -43,6 +43,23 @@ type Resampler interface {
 // reaching its server. Implementing it is optional.
 type Checker interface {
 	Check(context.Context) error
+}
+
+// A BulkSink is a [Sink] that stores several batches at once for less than one after
+// the other, such as over one connection. Implementing it is optional.
+//
+// WriteAll stores the batches in their order, and returns nil only when all are
+// stored. Its errors mean what those of Write do, for all of them together: the
+// host then writes fewer at once, down to one. It must not keep the batches.
+type BulkSink interface {
+	WriteAll(context.Context, []Batch) error
+}
+
+// A Recycler is an [Input] that uses the memory of its submissions again.
+// Implementing it is optional. Recycle is called once for each [Submission] that
+// Decode has returned without an error, when nothing refers to it any more.
+type Recycler interface {
+	Recycle(Submission)
 }
 
 // A plugin that holds resources may implement [io.Closer]. Close is called once,
