@@ -96,13 +96,28 @@ func (s sinkServer) Write(ctx context.Context, w *wire.Batch) (*wire.Nothing, er
 	})
 }
 
-type remoteSink struct{ wire.SinkClient }
+type remoteSink struct {
+	wire.SinkClient
+	link *link // nil: none
+}
 
-func dialSink(c grpc.ClientConnInterface) Sink { return remoteSink{wire.NewSinkClient(c)} }
+func dialSink(c grpc.ClientConnInterface, l *link) Sink { return remoteSink{wire.NewSinkClient(c), l} }
 
+// Write has the plugin write b, cut into batches within bounds.
 func (s remoteSink) Write(ctx context.Context, b Batch) error {
-	_, err := s.SinkClient.Write(ctx, packBatch(b))
-	return fromWire(err)
+	if s.link != nil {
+		if err := s.link.write(ctx, b); err != errNoLink {
+			return err
+		}
+	}
+	for first := true; first || len(b) > 0; first = false {
+		n := fitting(b)
+		if _, err := s.SinkClient.Write(ctx, packBatch(b[:n])); err != nil {
+			return fromCall(ctx, err)
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // Input
@@ -128,14 +143,28 @@ func (s inputServer) Decode(ctx context.Context, w *wire.Request) (out *wire.Sub
 	return out, nil
 }
 
-type remoteInput struct{ wire.InputClient }
+type remoteInput struct {
+	wire.InputClient
+	link *gathering // nil: none
+}
 
-func dialInput(c grpc.ClientConnInterface) Input { return remoteInput{wire.NewInputClient(c)} }
+func dialInput(c grpc.ClientConnInterface, l *link) Input {
+	i := remoteInput{InputClient: wire.NewInputClient(c)}
+	if l != nil {
+		i.link = newGathering(l)
+	}
+	return i
+}
 
 func (i remoteInput) Decode(ctx context.Context, r Request) (Submission, error) {
+	if i.link != nil {
+		if s, err := i.link.decode(ctx, r); err != errNoLink {
+			return s, err
+		}
+	}
 	w, err := i.InputClient.Decode(ctx, packRequest(r))
 	if err != nil {
-		return Submission{}, fromWire(err)
+		return Submission{}, fromCall(ctx, err)
 	}
 	return unpackSubmission(w)
 }
@@ -169,7 +198,7 @@ func (s resamplerServer) Resample(ctx context.Context, w *wire.ResampleCall) (ou
 
 type remoteResampler struct{ wire.ResamplerClient }
 
-func dialResampler(c grpc.ClientConnInterface) Resampler {
+func dialResampler(c grpc.ClientConnInterface, _ *link) Resampler {
 	return remoteResampler{wire.NewResamplerClient(c)}
 }
 

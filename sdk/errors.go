@@ -49,13 +49,19 @@ func toWire(err error) error {
 	if err == nil {
 		return nil
 	}
+	code, text := codeOf(err)
+	return status.Error(code, text)
+}
+
+// codeOf returns how an error crosses the wire.
+func codeOf(err error) (codes.Code, string) {
 	text := cut(err.Error(), maxErrorText)
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
-			return status.Error(k.code, text)
+			return k.code, text
 		}
 	}
-	return status.Error(codes.Unknown, text)
+	return codes.Unknown, text
 }
 
 // cut returns the first n bytes of text, without the half of a letter at the
@@ -78,12 +84,26 @@ func fromWire(err error) error {
 		return nil
 	}
 	s, _ := status.FromError(err)
+	return errorOf(s.Code(), s.Message())
+}
+
+// fromCall is fromWire for a call with a context: one that was ended by nobody's will
+// but that of the connection did not succeed for now.
+func fromCall(ctx context.Context, err error) error {
+	if err = fromWire(err); errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		return Unavailablef("%s", err)
+	}
+	return err
+}
+
+// errorOf is the inverse of codeOf.
+func errorOf(code codes.Code, text string) error {
 	for _, k := range kinds {
-		if s.Code() == k.code {
-			return &remoteError{s.Message(), k.err}
+		if code == k.code {
+			return &remoteError{text, k.err}
 		}
 	}
-	return errors.New(s.Message())
+	return errors.New(text)
 }
 
 // A remoteError is an error that a plugin returned.

@@ -32,6 +32,7 @@ type Process[T any] struct {
 	conn      *grpc.ClientConn
 	remote    wire.PluginClient
 	health    grpc_health_v1.HealthClient
+	link      *link // to its data socket; nil: none
 }
 
 func (p *Process[T]) dispense() error {
@@ -96,6 +97,9 @@ func (p *Process[T]) Done() <-chan struct{} { return p.done }
 func (p *Process[T]) Stop(ctx context.Context) error {
 	_, err := p.remote.Drain(ctx, &wire.Nothing{})
 	p.leave()
+	if p.link != nil { // of an attached process
+		p.link.close()
+	}
 	return fromWire(err)
 }
 

@@ -17,8 +17,6 @@ import (
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"fluxgate/sdk/internal/wire"
 )
@@ -40,22 +38,27 @@ import (
 // Started by hand with --attach the program waits, such as under a debugger, and
 // prints how to start a Fluxgate that uses it.
 func ServeSink[C any](defaults C, open func(context.Context, C) (Sink, error)) {
-	serve(kindSink, defaults, open, registerSink)
+	serve(kindSink, defaults, open, registerSink, answerSink)
 }
 
 // ServeInput is like [ServeSink], for an input plugin.
 func ServeInput[C any](defaults C, open func(context.Context, C) (Input, error)) {
-	serve(kindInput, defaults, open, registerInput)
+	serve(kindInput, defaults, open, registerInput, answerInput)
 }
 
 // ServeResampler is like [ServeSink], for a resampler plugin.
 func ServeResampler[C any](defaults C, open func(context.Context, C) (Resampler, error)) {
-	serve(kindResampler, defaults, open, registerResampler)
+	serve(kindResampler, defaults, open, registerResampler, nil)
 }
 
-func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, error), register func(*grpc.Server, *guest[T])) {
+// serve serves one kind of plugin: register its portable plane, and answer, unless
+// nil, its data socket.
+func serve[C, T any](kind string, defaults C, open func(context.Context, C) (T, error), register func(*grpc.Server, *guest[T]), answer func(*guest[T]) answerer) {
 	g := &guest[T]{}
 	o := &opener[C, T]{kind: kind, defaults: defaults, open: open, guest: g}
+	if answer != nil {
+		o.answer = answer(g)
+	}
 	services := func(s *grpc.Server) {
 		wire.RegisterPluginServer(s, o)
 		register(s, g)
@@ -103,7 +106,7 @@ func serveHost[T any](services func(*grpc.Server), g *guest[T]) {
 
 // newServer returns a server that stops when the host is gone.
 func newServer(options []grpc.ServerOption, gone <-chan struct{}) *grpc.Server {
-	s := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(messageLimit()), grpc.UnaryInterceptor(recovered))...)
+	s := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(messageLimit()), grpc.UnaryInterceptor(answered))...)
 	go func() {
 		<-gone
 		s.Stop()
@@ -139,17 +142,25 @@ func messageLimit() int {
 	return n
 }
 
+// answered makes an error of the plugin one that crosses the wire.
+func answered(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+	err = recovered(func() error {
+		resp, err = handle(ctx, req)
+		return err
+	})
+	return resp, toWire(err)
+}
+
 // recovered turns a panic of the plugin into an error of the call, so that it
 // costs one request and not the process.
-func recovered(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+func recovered(call func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			slog.Error("panic", "value", fmt.Sprint(r), "stack", string(debug.Stack()))
-			err = status.Errorf(codes.Internal, "panic: %v", r)
+			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	resp, err = handle(ctx, req)
-	return resp, toWire(err)
+	return call()
 }
 
 // A guest is the opened plugin inside its process. Calls pass through it, so
@@ -158,6 +169,8 @@ type guest[T any] struct {
 	mu     sync.RWMutex // held for reading by each call
 	plugin *T
 	closed bool
+
+	sending sync.RWMutex // held for reading until an answer has left over the data socket
 
 	reopens bool // for the next host
 }
@@ -184,10 +197,15 @@ func (g *guest[T]) set(p T) error {
 	return err
 }
 
+// close closes the plugin when the last call has returned, and returns when all are
+// answered.
 func (g *guest[T]) close() error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shut()
+	err := g.shut()
+	g.mu.Unlock()
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	return err
 }
 
 // shut closes the plugin, unless it is closed. The caller holds mu.
@@ -209,6 +227,7 @@ type opener[C, T any] struct {
 	defaults C
 	open     func(context.Context, C) (T, error)
 	guest    *guest[T]
+	answer   answerer // of the data socket; nil: there is none
 }
 
 func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, error) {
@@ -224,7 +243,14 @@ func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, 
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Opened{}, o.guest.set(p)
+	if err := o.guest.set(p); err != nil || !w.GetData() || o.answer.answer == nil {
+		return &wire.Opened{}, err
+	}
+	path, err := offer(o.answer, messageLimit())
+	if err != nil {
+		slog.Warn("there is no data socket, which only costs speed", "err", err)
+	}
+	return &wire.Opened{DataSocket: path}, nil
 }
 
 func (o *opener[C, T]) Describe(context.Context, *wire.Nothing) (*wire.Description, error) {

@@ -41,6 +41,10 @@ type Spec struct {
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
 	Log          *slog.Logger   // where its log lines go; nil: slog's default
 
+	// Portable has every call go over gRPC, as those to plugins in other languages do,
+	// also where the plugin offers a data socket.
+	Portable bool
+
 	// Attach is what a plugin printed that was started with --attach. Instead of
 	// starting Path the host speaks to that process, and never ends it.
 	Attach string
@@ -63,7 +67,7 @@ func StartResampler(ctx context.Context, s Spec) (*Process[Resampler], error) {
 	return start(ctx, kindResampler, s, dialResampler)
 }
 
-func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.ClientConnInterface) T) (*Process[T], error) {
+func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.ClientConnInterface, *link) T) (*Process[T], error) {
 	config, err := json.Marshal(s.Config)
 	if err != nil {
 		return nil, Invalidf("settings of %s %q: %w", kind, s.Name, err)
@@ -75,10 +79,12 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 	if err := p.connect(ctx, kind, s); err != nil {
 		return nil, err
 	}
-	p.Plugin = dial(p.conn)
-	if err := p.open(ctx, kind, config); err != nil {
+	socket, err := p.open(ctx, kind, config, !s.Portable)
+	if err != nil {
 		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.program(), p.giveUp(err))
 	}
+	p.join(ctx, s, socket)
+	p.Plugin = dial(p.conn, p.link)
 	return p, nil
 }
 
@@ -104,21 +110,36 @@ func (p *Process[T]) connect(ctx context.Context, kind string, s Spec) error {
 	return nil
 }
 
+// join connects to the data socket that the plugin offers, if it does. Without it
+// the calls go over the portable plane.
+func (p *Process[T]) join(ctx context.Context, s Spec, socket string) {
+	if socket == "" || s.Portable {
+		return
+	}
+	link, err := dialLink(ctx, s, socket)
+	if err != nil {
+		cmp.Or(s.Log, slog.Default()).Warn("the plugin's data socket cannot be used, which only costs speed", "socket", socket, "err", err)
+		return
+	}
+	p.link = link
+}
+
 // open opens the plugin if it describes itself as one of that kind with those
-// settings, or does not describe itself.
-func (p *Process[T]) open(ctx context.Context, kind string, config []byte) error {
+// settings, or does not describe itself. It returns the data socket that the plugin
+// offers.
+func (p *Process[T]) open(ctx context.Context, kind string, config []byte, data bool) (socket string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
 	defer cancel()
 	description, err := p.Describe(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	p.described = description
 	if err := description.admit(kind, config); err != nil {
-		return err
+		return "", err
 	}
-	_, err = p.remote.Open(ctx, &wire.Config{Json: config, Kind: kind})
-	return fromWire(err)
+	opened, err := p.remote.Open(ctx, &wire.Config{Json: config, Kind: kind, Data: data})
+	return opened.GetDataSocket(), fromWire(err)
 }
 
 // launch starts the process and shakes hands with it.

@@ -67,8 +67,9 @@ func (*Nothing) Descriptor() ([]byte, []int) {
 
 type Config struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"` // the plugin's settings, an object
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // what the host takes the plugin for: input, sink or resampler
+	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`  // the plugin's settings, an object
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`  // what the host takes the plugin for: input, sink or resampler
+	Data          bool                   `protobuf:"varint,3,opt,name=data,proto3" json:"data,omitempty"` // the host can use a data socket
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -117,8 +118,16 @@ func (x *Config) GetKind() string {
 	return ""
 }
 
+func (x *Config) GetData() bool {
+	if x != nil {
+		return x.Data
+	}
+	return false
+}
+
 type Opened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	DataSocket    string                 `protobuf:"bytes,1,opt,name=data_socket,json=dataSocket,proto3" json:"data_socket,omitempty"` // its path, if the plugin has one and the host can use it; see PROTOCOL.md
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -151,6 +160,13 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
 	return file_fluxgate_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Opened) GetDataSocket() string {
+	if x != nil {
+		return x.DataSocket
+	}
+	return ""
 }
 
 type Description struct {
@@ -751,11 +767,14 @@ var File_fluxgate_proto protoreflect.FileDescriptor
 const file_fluxgate_proto_rawDesc = "" +
 	"\n" +
 	"\x0efluxgate.proto\x12\vfluxgate.v1\"\t\n" +
-	"\aNothing\"0\n" +
+	"\aNothing\"D\n" +
 	"\x06Config\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\"\b\n" +
-	"\x06Opened\"k\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\bR\x04data\")\n" +
+	"\x06Opened\x12\x1f\n" +
+	"\vdata_socket\x18\x01 \x01(\tR\n" +
+	"dataSocket\"k\n" +
 	"\vDescription\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12.\n" +

@@ -1,0 +1,105 @@
+package sdk
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+)
+
+// A batch outside a program is columns, little endian: the number of datapoints as
+// uint32, the timestamps as int64, the values as float64, the lengths of the metrics
+// as uint32, and the metrics. This is how it travels on a data socket, and what the
+// host's journal keeps.
+const (
+	countSize     = 4
+	datapointSize = 8 + 8 + 4 // without the metric
+)
+
+// MaxBatch and MaxBatchBytes bound a batch that a [Sink] is given.
+const (
+	MaxBatch      = 5000      // datapoints
+	MaxBatchBytes = 512 << 10 // as columns
+)
+
+// AppendBatch appends b as columns.
+func AppendBatch(dst []byte, b Batch) []byte {
+	n, names := len(b), 0
+	for i := range b {
+		names += len(b[i].Metric)
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, countSize+n*datapointSize+names)[:at+countSize+n*datapointSize]
+	order := binary.LittleEndian
+	order.PutUint32(dst[at:], uint32(n))
+	timestamps := dst[at+countSize:][:8*n]
+	values := dst[at+countSize+8*n:][:8*n]
+	lengths := dst[at+countSize+16*n:][:4*n]
+	for i := range b {
+		d := &b[i]
+		order.PutUint64(timestamps[8*i:], uint64(d.Timestamp))
+		order.PutUint64(values[8*i:], math.Float64bits(d.Value))
+		order.PutUint32(lengths[4*i:], uint32(len(d.Metric)))
+		dst = append(dst, d.Metric...)
+	}
+	return dst
+}
+
+// ReadBatch appends the datapoints that are columns in data to b. Their metrics
+// share data, which must not change any more. It returns an error wrapping
+// [ErrInvalid], and b, for anything that is no batch, or has bytes to spare.
+func ReadBatch(b Batch, data []byte) (Batch, error) {
+	n, rest, ok := splitColumns(data)
+	if !ok {
+		return b, Invalidf("%d bytes that are no batch", len(data))
+	}
+	order := binary.LittleEndian
+	timestamps, values, lengths, names := rest[:8*n], rest[8*n:16*n], rest[16*n:20*n], text(rest[20*n:])
+	longer := slices.Grow(b, n)[:len(b)+n]
+	end := 0
+	for i := range n {
+		start := end
+		end += int(order.Uint32(lengths[4*i:]))
+		if end > len(names) || end < start {
+			return b, Invalidf("a batch whose metrics are longer than its %d bytes", len(data))
+		}
+		longer[len(b)+i] = Datapoint{
+			Metric:    names[start:end],
+			Timestamp: int64(order.Uint64(timestamps[8*i:])),
+			Value:     math.Float64frombits(order.Uint64(values[8*i:])),
+		}
+	}
+	if end != len(names) {
+		return b, Invalidf("a batch with %d bytes to spare", len(names)-end)
+	}
+	return longer, nil
+}
+
+// CountBatch returns how many datapoints the columns in data say that they hold, as
+// far as data has room for them; 0 for what is no batch.
+func CountBatch(data []byte) int {
+	n, _, _ := splitColumns(data)
+	return n
+}
+
+func splitColumns(data []byte) (n int, rest []byte, ok bool) {
+	if len(data) < countSize {
+		return 0, nil, false
+	}
+	count, rest := uint64(binary.LittleEndian.Uint32(data)), data[countSize:]
+	if count*datapointSize > uint64(len(rest)) {
+		return 0, nil, false
+	}
+	return int(count), rest, true
+}
+
+// fitting returns how many of the first datapoints of b, which has some, are within
+// the bounds of a batch; at least one.
+func fitting(b Batch) int {
+	bytes := countSize
+	for i := range min(len(b), MaxBatch) {
+		if bytes += len(b[i].Metric) + datapointSize; i > 0 && bytes > MaxBatchBytes {
+			return i
+		}
+	}
+	return min(len(b), MaxBatch)
+}

@@ -1,0 +1,144 @@
+package sdk
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"fluxgate/sdk/internal/frame"
+)
+
+// An answerer's function appends the answer to a call of a data socket, or returns an
+// error for what is no call.
+type answerer struct {
+	answer  func(ctx context.Context, call *frame.Cursor, dst []byte) ([]byte, error)
+	sending *sync.RWMutex // held for reading until an answer has left
+}
+
+// joinTimeout is how long a plugin waits for its host at a data socket.
+const joinTimeout = StartTimeout
+
+// A dock is the plugin's end of a data socket.
+type dock struct {
+	answerer
+	limit int // bytes of a frame
+	conn  net.Conn
+
+	writing sync.Mutex // held while a frame is written
+
+	mu       sync.Mutex
+	underWay map[uint64]context.CancelFunc // calls
+}
+
+// offer returns the path of a new data socket, at which one host is awaited for
+// joinTimeout. It is removed when the host has come.
+func offer(a answerer, limit int) (path string, err error) {
+	folder, forget := os.Getenv(socketDirEnv), func() {}
+	if folder == "" {
+		if folder, err = os.MkdirTemp("", "fluxgate-data-"); err != nil { // 0700
+			return "", err
+		}
+		forget = func() { _ = os.Remove(folder) }
+	}
+	path = filepath.Join(folder, fmt.Sprintf("data%d", os.Getpid()))
+	_ = os.Remove(path) // what a host has not used
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		forget()
+		return "", err
+	}
+	go func() {
+		defer forget()
+		_ = listener.SetDeadline(time.Now().Add(joinTimeout))
+		conn, err := listener.Accept()
+		_ = listener.Close() // which removes the socket
+		if err != nil {
+			slog.Warn("the host has not come to the data socket", "err", err)
+			return
+		}
+		(&dock{answerer: a, limit: limit, conn: conn, underWay: make(map[uint64]context.CancelFunc)}).run()
+	}()
+	return path, nil
+}
+
+// run answers calls until the host closes the socket.
+func (d *dock) run() {
+	defer d.conn.Close()
+	r := bufio.NewReaderSize(d.conn, linkBuffer)
+	for {
+		kind, call, data, err := frame.Read(r, d.limit)
+		switch {
+		case err != nil:
+			d.cancelAll()
+			return
+		case kind == frame.Cancel:
+			d.cancel(call)
+		case kind == frame.Call:
+			c := frame.Parts(data)
+			ctx, cancel := contextOf(c.Uint64())
+			d.enter(call, cancel)
+			go d.work(ctx, call, &c)
+		}
+	}
+}
+
+// work answers one call.
+func (d *dock) work(ctx context.Context, call uint64, c *frame.Cursor) {
+	defer d.cancel(call)
+	d.sending.RLock()
+	defer d.sending.RUnlock()
+	buffer := frames.Get().(*[]byte)
+	b, err := d.answer(ctx, c, frame.Begin((*buffer)[:0], frame.Answer, call))
+	if err != nil || len(b)-frame.HeaderSize > d.limit {
+		_ = d.conn.Close() // the host goes on over the portable plane
+		return
+	}
+	frame.End(b, 0)
+	d.writing.Lock()
+	_, err = d.conn.Write(b)
+	d.writing.Unlock()
+	if err != nil {
+		_ = d.conn.Close()
+	}
+	keepFrame(buffer, b)
+}
+
+// contextOf returns a context that lasts for so many nanoseconds; 0: without end.
+func contextOf(left uint64) (context.Context, context.CancelFunc) {
+	if left == 0 {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeout(context.Background(), time.Duration(min(left, math.MaxInt64)))
+}
+
+func (d *dock) enter(call uint64, cancel context.CancelFunc) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.underWay[call] = cancel
+}
+
+// cancel ends the context of a call, if it is under way.
+func (d *dock) cancel(call uint64) {
+	d.mu.Lock()
+	cancel := d.underWay[call]
+	delete(d.underWay, call)
+	d.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+func (d *dock) cancelAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, cancel := range d.underWay {
+		cancel()
+	}
+}
