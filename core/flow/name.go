@@ -3,6 +3,8 @@ package flow
 import (
 	"errors"
 	"strings"
+
+	"fluxgate/sdk"
 )
 
 // Limits of a metric's name, in bytes: what a whisper file can be called.
@@ -19,42 +21,96 @@ const (
 // already begins with prefix as whole elements. The error says what is wrong
 // with the name.
 func Canonical(name, prefix string) (string, error) {
+	n := namer{prefix: prefix}
+	return n.canonical(name)
+}
+
+// A namer spells the names of one request.
+type namer struct {
+	prefix string
+	room   strings.Builder // for names with the prefix
+}
+
+// reserve makes room for the names of b.
+func (n *namer) reserve(b sdk.Batch) {
+	if n.prefix == "" {
+		return
+	}
+	bytes := 0
+	for i := range b {
+		bytes += len(n.prefix) + len(".") + len(b[i].Metric)
+	}
+	n.room.Grow(bytes)
+}
+
+func (n *namer) canonical(name string) (string, error) {
+	if n.prefix == "" && isCanonical(name) {
+		return name, nil
+	}
 	name = tidy(name)
 	if name == "" {
 		return "", errors.New("empty name")
 	}
-	if prefix != "" && name != prefix && !strings.HasPrefix(name, prefix+".") {
-		name = prefix + "." + name
+	if name = n.prefixed(name); isCanonical(name) {
+		return name, nil
 	}
 	for i := range len(name) {
-		if !allowed(name[i]) {
+		if name[i] != '.' && !plain[name[i]] {
 			return "", errors.New("invalid characters in name")
 		}
 	}
-	if err := fits(name); err != nil {
-		return "", err
-	}
-	return name, nil
+	return "", unfit(name)
 }
 
-func fits(name string) error {
-	start := 0
+// prefixed puts the prefix before a name, unless it is there.
+func (n *namer) prefixed(name string) string {
+	rest, begins := strings.CutPrefix(name, n.prefix)
+	if n.prefix == "" || begins && (rest == "" || rest[0] == '.') {
+		return name
+	}
+	begin := n.room.Len()
+	n.room.WriteString(n.prefix)
+	n.room.WriteByte('.')
+	n.room.WriteString(name)
+	return n.room.String()[begin:]
+}
+
+// plain tells the bytes that a name may have besides dots.
+var plain = func() (plain [256]bool) {
+	for c := range plain {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		plain[c] = letter || '0' <= c && c <= '9' || c != '.' && strings.IndexByte(allowedSigns, byte(c)) >= 0
+	}
+	return plain
+}()
+
+// isCanonical reports whether a name needs nothing done to it.
+func isCanonical(name string) bool {
+	start := 0 // of the element
 	for i := range len(name) {
-		if name[i] != '.' {
+		if plain[name[i]] {
 			continue
 		}
-		if i-start > maxElement {
-			return errors.New("longer than 255 characters")
+		if name[i] != '.' || i == start || i-start > maxElement {
+			return false
 		}
 		start = i + 1
 	}
-	if len(name)-start > maxLastElement {
+	last := len(name) - start
+	return last > 0 && last <= maxLastElement && len(name) <= maxName
+}
+
+// unfit says why a tidy name of permitted bytes is not canonical.
+func unfit(name string) error {
+	for element := range strings.SplitSeq(name, ".") {
+		if len(element) > maxElement {
+			return errors.New("longer than 255 characters")
+		}
+	}
+	if len(name)-strings.LastIndexByte(name, '.')-1 > maxLastElement {
 		return errors.New("longer than 255 characters")
 	}
-	if len(name) > maxName {
-		return errors.New("name too long")
-	}
-	return nil
+	return errors.New("name too long")
 }
 
 // tidy returns name with its replacements made; in the usual case, name itself.
@@ -75,9 +131,4 @@ func tidy(name string) string {
 		b = append(b, c)
 	}
 	return strings.TrimSuffix(string(b), ".")
-}
-
-func allowed(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		strings.IndexByte(allowedSigns, c) >= 0
 }

@@ -25,14 +25,24 @@ const (
 // canonical name. It refuses s whole for its first fault, which is described
 // with the datapoint where the request may carry several.
 func (f *Flow) validate(s sdk.Submission, w Window, prefix string, several bool) error {
+	names := namer{prefix: prefix}
 	now := f.Now().Unix()
+	oldest, newest := now-int64(w.MaxAge/time.Second), now+int64(w.MaxAhead/time.Second)
+	names.reserve(s.Batch)
 	for i := range s.Batch {
-		if err := canonize(&s.Batch[i], prefix, several, w.refuse(s.Batch[i].Timestamp, now)); err != nil {
+		d := &s.Batch[i]
+		var fault error
+		if d.Timestamp < max(oldest, minLive) || d.Timestamp > min(newest, maxLive) {
+			fault = w.refuse(d.Timestamp, now)
+		}
+		if err := names.canonize(d, several, fault); err != nil {
 			return err
 		}
 	}
+	names.reserve(s.Backfill)
 	for i := range s.Backfill {
-		if err := canonize(&s.Backfill[i], prefix, several, refuseBackfill(s.Backfill[i].Timestamp)); err != nil {
+		d := &s.Backfill[i]
+		if err := names.canonize(d, several, refuseBackfill(d.Timestamp)); err != nil {
 			return err
 		}
 	}
@@ -47,8 +57,12 @@ const maxQuoted = 4096
 
 // canonize checks the name, the timestamp, whose fault is given, and the value
 // of one datapoint, in this order, and gives it its canonical name.
-func canonize(d *sdk.Datapoint, prefix string, several bool, fault error) error {
-	name, err := Canonical(d.Metric, prefix)
+func (n *namer) canonize(d *sdk.Datapoint, several bool, fault error) error {
+	name, err := n.canonical(d.Metric)
+	if err == nil && fault == nil && !math.IsNaN(d.Value-d.Value) {
+		d.Metric = name
+		return nil
+	}
 	switch {
 	case err != nil:
 		err = fmt.Errorf("invalid metric - %s - %w", quoted(d.Metric), err)
@@ -56,11 +70,8 @@ func canonize(d *sdk.Datapoint, prefix string, several bool, fault error) error 
 		err = errors.New("invalid timestamp") // all that Flux says of one
 	case fault != nil:
 		err = fmt.Errorf("invalid timestamp - %d - %w", d.Timestamp, fault)
-	case math.IsNaN(d.Value) || math.IsInf(d.Value, 0):
-		err = fmt.Errorf("invalid value - %v", d.Value)
 	default:
-		d.Metric = name
-		return nil
+		err = fmt.Errorf("invalid value - %v", d.Value)
 	}
 	if several {
 		err = fmt.Errorf("%w - {'metric': %q, 'timestamp': %d, 'value': %v}", err, quoted(d.Metric), d.Timestamp, d.Value)
@@ -75,11 +86,17 @@ func quoted(name string) string {
 	return name
 }
 
+// Timestamps of live data, whatever the window: those with ten digits.
+const (
+	minLive = 1_000_000_000
+	maxLive = 9_999_999_999
+)
+
 // refuse returns why a timestamp is refused, or nil.
 func (w Window) refuse(timestamp, now int64) error {
 	maxAge, maxAhead := int64(w.MaxAge/time.Second), int64(w.MaxAhead/time.Second)
 	switch {
-	case timestamp < 1_000_000_000 || timestamp > 9_999_999_999:
+	case timestamp < minLive || timestamp > maxLive:
 		return errors.New("timestamp is not a valid current unix timestamp")
 	case timestamp < now-maxAge:
 		return fmt.Errorf("timestamp is too old, older than %d seconds", maxAge)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"fluxgate/sdk"
@@ -45,7 +47,7 @@ func (d *Door) unpack(gzipped []byte, held *share) ([]byte, error) {
 	unzip, err := gzip.NewReader(bytes.NewReader(gzipped))
 	if err == nil {
 		var body []byte
-		body, err = d.readAll(unzip, d.maxBody.Load(), held)
+		body, err = d.readAll(unzip, nil, d.maxBody.Load(), held)
 		if err == nil || errors.Is(err, errTooLarge) || errors.Is(err, sdk.ErrUnavailable) {
 			return body, err
 		}
@@ -63,7 +65,8 @@ func (d *Door) receive(r *http.Request, held *share) ([]byte, error) {
 	if r.ContentLength >= 0 {
 		longest = r.ContentLength
 	}
-	body, err := d.readAll(r.Body, longest, held)
+	body, err := d.readAll(r.Body, held.room, longest, held)
+	held.room = body[:0]
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, errSlow
@@ -87,27 +90,30 @@ func headSize(r *http.Request) int {
 }
 
 // readAll reads src to its end, which must come within longest bytes, and counts
-// each byte as it comes. The room that it takes is at most twice what has come.
-func (d *Door) readAll(src io.Reader, longest int64, held *share) ([]byte, error) {
+// each byte as it comes. The room that it takes is that of body, or at most twice
+// what has come.
+func (d *Door) readAll(src io.Reader, body []byte, longest int64, held *share) ([]byte, error) {
 	const first = 4 << 10
-	body := make([]byte, 0, min(longest+1, first)) // one more than fits, to see the end
+	if least := min(longest+1, first); int64(cap(body)) < least { // one more than fits, to see the end
+		body = make([]byte, 0, least)
+	}
 	for {
 		n, err := src.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if int64(len(body)) > longest {
-			return nil, d.tooLarge()
+			return body, d.tooLarge()
 		}
 		if err := held.add(n); err != nil {
-			return nil, err
+			return body, err
 		}
 		if err == io.EOF {
 			return body, nil
 		}
 		if err != nil {
-			return nil, err
+			return body, err
 		}
 		if len(body) == cap(body) {
-			room := 2 * int64(cap(body))
+			room := int64(1) << bits.Len(uint(cap(body))) // the next power of two
 			if room >= longest {
 				room = longest + 1
 			}
@@ -126,13 +132,23 @@ type budget struct {
 }
 
 // hold returns an empty share, to be released.
-func (b *budget) hold() *share { return &share{budget: b} }
+func (b *budget) hold() *share {
+	s := shares.Get().(*share)
+	s.budget = b
+	return s
+}
 
-// A share is what one request holds of the budget.
+// A share is what one request holds of the budget, and the room that its body is in.
 type share struct {
 	budget *budget
 	bytes  int64
+	room   []byte // empty
 }
+
+var shares = sync.Pool{New: func() any { return new(share) }}
+
+// maxRoom bounds the room that is used again, in bytes.
+const maxRoom = 1 << 20
 
 // add takes n bytes more, or returns errBusy.
 func (s *share) add(n int) error {
@@ -150,4 +166,11 @@ func (s *share) shrink(bytes int64) {
 	s.bytes = bytes
 }
 
-func (s *share) release() { s.shrink(0) }
+// release gives everything back. Nothing may refer to the body any more.
+func (s *share) release() {
+	s.shrink(0)
+	if s.budget = nil; cap(s.room) > maxRoom {
+		s.room = nil
+	}
+	shares.Put(s)
+}

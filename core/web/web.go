@@ -3,6 +3,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,7 +80,7 @@ func (d *Door) Change(inputs []Input, limits Limits) {
 		}
 	}
 	for route, endpoint := range d.endpoints {
-		served.add(route, d.answer(route, named(endpoint)))
+		served.add(route, d.answer(route, whole(named(endpoint))))
 	}
 	router := mux.NewRouter().SkipClean(true)
 	for path, methods := range served {
@@ -152,27 +153,40 @@ func notFound(w http.ResponseWriter, _ *http.Request) { writeTitle(w, http.Statu
 // submit serves one route of an input.
 func (d *Door) submit(in sdk.Input, route string) http.HandlerFunc {
 	return d.answer(route, func(r *http.Request, body []byte) (flow.Answer, error) {
-		return d.road.Accept(r.Context(), in, sdk.Request{
+		return d.road.Accept(kept(r), in, sdk.Request{
 			Route: route, Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body,
 		})
 	})
 }
 
-// answer serves one route.
+// kept returns the context of a request that has arrived whole and is worked on to
+// its end. The sender may be gone, or may only have said that nothing more comes:
+// net/http cancels for both.
+func kept(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+
+// whole gives an endpoint a request with the context of one that is worked on to its
+// end, and a body that it may keep.
+func whole(do Endpoint) Endpoint {
+	return func(r *http.Request, body []byte) (flow.Answer, error) {
+		return do(r.WithContext(kept(r)), bytes.Clone(body))
+	}
+}
+
+// answer serves one route. The body is used again afterwards.
 func (d *Door) answer(route string, do Endpoint) http.HandlerFunc {
+	answered := newTally(d.requests, route)
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer, err := d.arrive(r, do)
 		if err != nil {
 			answer = refusal(err)
 		}
 		logRefusal(r.Context(), route, answer.Status, err)
-		d.requests.WithLabelValues(route, strconv.Itoa(answer.Status)).Inc()
+		answered.count(answer.Status)
 		writeAnswer(w, answer)
 	}
 }
 
-// arrive has a request that has arrived whole worked on to its end. The sender may
-// be gone, or may only have said that nothing more comes: net/http cancels for both.
+// arrive has a request worked on.
 func (d *Door) arrive(r *http.Request, do Endpoint) (flow.Answer, error) {
 	held := d.budget.hold()
 	defer held.release()
@@ -180,7 +194,7 @@ func (d *Door) arrive(r *http.Request, do Endpoint) (flow.Answer, error) {
 	if err != nil {
 		return flow.Answer{}, err
 	}
-	return do(r.WithContext(context.WithoutCancel(r.Context())), body)
+	return do(r, body)
 }
 
 // refusal maps what the road says to what the sender is told. It is the only
