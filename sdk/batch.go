@@ -15,12 +15,6 @@ const (
 	datapointSize = 8 + 8 + 4 // without the metric
 )
 
-// MaxBatch and MaxBatchBytes bound a batch that a [Sink] is given.
-const (
-	MaxBatch      = 5000      // datapoints
-	MaxBatchBytes = 512 << 10 // as columns
-)
-
 // AppendBatch appends b as columns.
 func AppendBatch(dst []byte, b Batch) []byte {
 	n, names := len(b), 0
@@ -90,16 +84,4 @@ func splitColumns(data []byte) (n int, rest []byte, ok bool) {
 		return 0, nil, false
 	}
 	return int(count), rest, true
-}
-
-// fitting returns how many of the first datapoints of b, which has some, are within
-// the bounds of a batch; at least one.
-func fitting(b Batch) int {
-	bytes := countSize
-	for i := range min(len(b), MaxBatch) {
-		if bytes += len(b[i].Metric) + datapointSize; i > 0 && bytes > MaxBatchBytes {
-			return i
-		}
-	}
-	return min(len(b), MaxBatch)
 }

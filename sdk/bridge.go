@@ -103,19 +103,20 @@ type remoteSink struct {
 
 func dialSink(c grpc.ClientConnInterface, l *link) Sink { return remoteSink{wire.NewSinkClient(c), l} }
 
-// Write has the plugin write b, cut into batches within bounds.
-func (s remoteSink) Write(ctx context.Context, b Batch) error {
+func (s remoteSink) Write(ctx context.Context, b Batch) error { return s.WriteAll(ctx, []Batch{b}) }
+
+// WriteAll implements [BulkSink]. A plugin without a data socket is given one batch
+// after the other.
+func (s remoteSink) WriteAll(ctx context.Context, batches []Batch) error {
 	if s.link != nil {
-		if err := s.link.write(ctx, b); err != errNoLink {
+		if err := s.link.write(ctx, batches); err != errNoLink {
 			return err
 		}
 	}
-	for first := true; first || len(b) > 0; first = false {
-		n := fitting(b)
-		if _, err := s.SinkClient.Write(ctx, packBatch(b[:n])); err != nil {
+	for _, b := range batches {
+		if _, err := s.SinkClient.Write(ctx, packBatch(b)); err != nil {
 			return fromCall(ctx, err)
 		}
-		b = b[n:]
 	}
 	return nil
 }

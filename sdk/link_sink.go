@@ -14,8 +14,8 @@ import (
 // number of batches, and each batch as columns behind its length. Its answer is an
 // outcome.
 
-// write has a plugin write b, cut into batches.
-func (l *link) write(ctx context.Context, b Batch) error {
+// write has a plugin write batches, in their order.
+func (l *link) write(ctx context.Context, batches []Batch) error {
 	outcome := make(chan error, 1)
 	call, ok := l.begin(func(answer []byte, err error) {
 		if err == nil {
@@ -28,7 +28,7 @@ func (l *link) write(ctx context.Context, b Batch) error {
 	}
 	buffer := frames.Get().(*[]byte)
 	bytes := frame.AppendUint64(frame.Begin((*buffer)[:0], frame.Call, call), timeLeft(ctx))
-	bytes = appendBatches(bytes, b)
+	bytes = appendBatches(bytes, batches)
 	frame.End(bytes, 0)
 	if len(bytes)-frame.HeaderSize > l.limit {
 		l.finish(call)
@@ -86,19 +86,12 @@ func outcomeOf(c *frame.Cursor) error {
 	return errorOf(codes.Code(code), text)
 }
 
-// appendBatches appends b cut into batches within bounds, at least one.
-func appendBatches(dst []byte, b Batch) []byte {
-	at := len(dst)
-	dst = frame.AppendUint32(dst, 0)
-	count := uint32(0)
-	for count == 0 || len(b) > 0 {
-		n := fitting(b)
+func appendBatches(dst []byte, batches []Batch) []byte {
+	dst = frame.AppendUint32(dst, uint32(len(batches)))
+	for _, b := range batches {
 		begin := len(dst)
-		dst = AppendBatch(frame.AppendUint32(dst, 0), b[:n])
+		dst = AppendBatch(frame.AppendUint32(dst, 0), b)
 		frame.PutUint32(dst[begin:], uint32(len(dst)-begin-4))
-		count++
-		b = b[n:]
 	}
-	frame.PutUint32(dst[at:], count)
 	return dst
 }

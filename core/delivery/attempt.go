@@ -27,6 +27,12 @@ const (
 	// taken, slowly: one too large costs a whole WriteTimeout.
 	moreAfter = 100
 
+	// maxLoad is the most datapoints of one write to a sink that takes several
+	// batches at once, and quick how long a write may take after which the next may be
+	// twice as large.
+	maxLoad = 1 << 16
+	quick   = WriteTimeout / 20
+
 	// deathLimit is how often a sink may die of the same batch.
 	deathLimit = 3
 )
@@ -95,11 +101,21 @@ func newBackoff() *backoff.ExponentialBackOff {
 func (t *target) write(ctx context.Context, b sdk.Batch) error {
 	limited, cancel := context.WithTimeout(ctx, WriteTimeout)
 	defer cancel()
-	err := t.sink.Write(limited, b)
+	err := t.give(limited, b)
 	if ctx.Err() == nil {
 		t.note(err, len(b))
 	}
 	return err
+}
+
+// give has the sink write b, which may be more than one batch for a sink that takes
+// several.
+func (t *target) give(ctx context.Context, b sdk.Batch) error {
+	bulk, ok := t.sink.Sink.(sdk.BulkSink)
+	if batches := cut(b); ok && len(batches) > 1 {
+		return bulk.WriteAll(ctx, batches)
+	}
+	return t.sink.Write(ctx, b)
 }
 
 func (t *target) note(err error, datapoints int) {

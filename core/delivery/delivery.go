@@ -19,7 +19,8 @@ import (
 	"fluxgate/sdk"
 )
 
-// A Sink is a destination by its configured name.
+// A Sink is a destination by its configured name. It must not keep what it is given,
+// the metrics included. One that is an [sdk.BulkSink] is given several batches at once.
 type Sink struct {
 	sdk.Sink
 	Name     string

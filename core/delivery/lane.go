@@ -21,7 +21,8 @@ type lane struct {
 	required atomic.Bool
 	pace     pace
 
-	most int // datapoints of the next batch; fewer after one that took too long
+	most int       // datapoints of the next write; fewer after one that took too long
+	rows sdk.Batch // of the last consignment
 }
 
 func newLane(s *Stream, t *target, reader *journal.Reader, rate int) *lane {
@@ -38,13 +39,15 @@ func (l *lane) run(ctx context.Context) {
 	writing, cancel := longer(ctx, lastWrites)
 	defer cancel()
 	for ctx.Err() == nil {
-		found, err := l.reader.Next(ctx, journal.Limit{Bytes: maxBytes, Count: l.most})
+		most := l.load()
+		found, err := l.reader.Next(ctx, journal.Limit{Bytes: maxBytes * max(1, most/maxBatch), Count: most})
 		if err != nil {
 			l.unreadable(ctx, err)
 			continue
 		}
 		c := &consignment{ctx: ctx, writing: writing}
-		c.batch, c.records = l.stream.decode(found)
+		c.batch, c.records = l.stream.decode(l.rows[:0], found)
+		l.rows = c.batch
 		if l.deliver(c, 0, len(c.batch), false) != nil {
 			return
 		}
@@ -52,6 +55,23 @@ func (l *lane) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// load returns how many datapoints the next write has at most: more than one batch
+// where the sink takes several at once, as fast as it can.
+func (l *lane) load() int {
+	if _, bulk := l.target.sink.Sink.(sdk.BulkSink); !bulk || l.pace.limited() {
+		return min(l.most, maxBatch)
+	}
+	return l.most
+}
+
+// grow has the next write be larger after one of n datapoints that was taken.
+func (l *lane) grow(n int, took time.Duration) {
+	if n >= l.most/2 && took < quick {
+		l.most *= 2
+	}
+	l.most = min(l.most+moreAfter, maxLoad)
 }
 
 // unreadable waits a little before the journal is read again.
@@ -98,7 +118,7 @@ type consignment struct {
 	ctx     context.Context // ended: no further write is begun
 	writing context.Context // ended: the write under way is given up
 	records []journal.Record
-	batch   sdk.Batch // of records
+	batch   sdk.Batch // of records, whose bytes it shares
 
 	delivered, dead int // datapoints
 }
@@ -126,11 +146,12 @@ func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 	if n > max(l.most, minBatch) {
 		return l.halve(c, from, to, suspect)
 	}
+	began := time.Now()
 	outcome, err := l.attempt(c, c.batch[from:to], suspect)
 	switch {
 	case outcome == taken:
 		c.delivered += n
-		l.most = min(l.most+moreAfter, maxBatch)
+		l.grow(n, time.Since(began))
 		return nil
 	case outcome == ended:
 		return err
@@ -186,13 +207,15 @@ func (p *pace) set(n int) {
 	p.limiter.SetLimit(limit)
 }
 
+func (p *pace) limited() bool { return p.limiter.Limit() != rate.Inf }
+
 // wait waits for its turn with n datapoints, about a tenth of a second at a time,
 // so that another pace holds at once.
 func (p *pace) wait(ctx context.Context, n int) error {
 	for n > 0 {
 		part := n
-		if limit := p.limiter.Limit(); limit != rate.Inf {
-			part = min(n, max(1, int(limit)/10))
+		if p.limited() {
+			part = min(n, maxBatch, max(1, int(p.limiter.Limit())/10))
 		}
 		if err := p.limiter.WaitN(ctx, part); err != nil {
 			return err

@@ -1,9 +1,7 @@
 package delivery
 
 import (
-	"encoding/binary"
-	"errors"
-	"math"
+	"bytes"
 
 	"fluxgate/core/journal"
 	"fluxgate/sdk"
@@ -15,83 +13,48 @@ const (
 	maxBytes = 512 << 10 // bytes on the wire, about
 )
 
-// A record of a journal holds a batch as columns: the number of datapoints, the
-// timestamps, the values, the lengths of the metrics, and the metrics. Numbers
-// are little-endian, of eight bytes, but for the first and the lengths, of four.
+// A record of a journal is a batch as columns, as [sdk.AppendBatch] writes it.
 
-// records returns b as records within the bounds of a sink's batch.
-func records(b sdk.Batch) []journal.Record {
-	var all []journal.Record
+// records returns b as records within the bounds of a sink's batch. Their bytes are
+// those of room, which it returns longer.
+func records(room []byte, b sdk.Batch) (all []journal.Record, bytes []byte) {
 	for len(b) > 0 {
-		n := piece(b)
-		all = append(all, journal.Record{Data: appendBatch(nil, b[:n]), Count: n})
+		n, begin := piece(b), len(room)
+		room = sdk.AppendBatch(room, b[:n])
+		all = append(all, journal.Record{Data: room[begin:len(room):len(room)], Count: n})
 		b = b[n:]
 	}
-	return all
+	return all, room
+}
+
+// cut returns b as batches within the bounds of a sink's.
+func cut(b sdk.Batch) (batches []sdk.Batch) {
+	for len(b) > 0 {
+		n := piece(b)
+		batches = append(batches, b[:n:n])
+		b = b[n:]
+	}
+	return batches
 }
 
 // piece returns how many datapoints of b are within bounds; at least one.
 func piece(b sdk.Batch) int {
 	bytes := 0
-	for i, d := range b {
-		if bytes += datapointSize(d); i > 0 && (i >= maxBatch || bytes > maxBytes) {
+	for i := range b {
+		if bytes += datapointSize(b[i]); i > 0 && (i >= maxBatch || bytes > maxBytes) {
 			return i
 		}
 	}
 	return len(b)
 }
 
-// datapointSize is the size in a record. On the wire to a sink a datapoint of
-// today is smaller.
+// datapointSize is the size in a record.
 func datapointSize(d sdk.Datapoint) int { return len(d.Metric) + 20 }
 
-func appendBatch(to []byte, b sdk.Batch) []byte {
-	order := binary.LittleEndian
-	to = order.AppendUint32(to, uint32(len(b)))
-	for _, d := range b {
-		to = order.AppendUint64(to, uint64(d.Timestamp))
-	}
-	for _, d := range b {
-		to = order.AppendUint64(to, math.Float64bits(d.Value))
-	}
-	for _, d := range b {
-		to = order.AppendUint32(to, uint32(len(d.Metric)))
-	}
-	for _, d := range b {
-		to = append(to, d.Metric...)
-	}
-	return to
-}
+func appendBatch(to []byte, b sdk.Batch) []byte { return sdk.AppendBatch(to, b) }
 
-var errRecord = errors.New("a record of the journal is no batch")
-
-// readBatch adds the datapoints of a record to b. Their metrics share one copy
-// of those in data.
+// readBatch adds the datapoints of a record to b. Their metrics share one copy of
+// data.
 func readBatch(b sdk.Batch, data []byte) (sdk.Batch, error) {
-	if len(data) < 4 {
-		return b, errRecord
-	}
-	order := binary.LittleEndian
-	n, data := int(order.Uint32(data)), data[4:]
-	if len(data)/20 < n {
-		return b, errRecord
-	}
-	timestamps, values, lengths := data[:8*n], data[8*n:16*n], data[16*n:20*n]
-	names := string(data[20*n:])
-	for i := range n {
-		length := int(order.Uint32(lengths[4*i:]))
-		if length > len(names) {
-			return b, errRecord
-		}
-		b = append(b, sdk.Datapoint{
-			Metric:    names[:length],
-			Timestamp: int64(order.Uint64(timestamps[8*i:])),
-			Value:     math.Float64frombits(order.Uint64(values[8*i:])),
-		})
-		names = names[length:]
-	}
-	if names != "" {
-		return b, errRecord
-	}
-	return b, nil
+	return sdk.ReadBatch(b, bytes.Clone(data))
 }

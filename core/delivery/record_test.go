@@ -28,7 +28,8 @@ func TestRecordsAreWithinBounds(t *testing.T) {
 	} {
 		var sizes []int
 		var all sdk.Batch
-		for _, r := range records(tt.in) {
+		cut, _ := records(nil, tt.in)
+		for _, r := range cut {
 			sizes = append(sizes, r.Count)
 			var err error
 			if all, err = readBatch(all, r.Data); err != nil {
@@ -42,7 +43,11 @@ func TestRecordsAreWithinBounds(t *testing.T) {
 }
 
 func TestSummaryIsTheNewestOfEachMetric(t *testing.T) {
-	in := []journal.Record{records(batch("a", 5))[0], records(batch("b", 2))[0], records(batch("a", 3))[0]}
+	var in []journal.Record
+	for _, b := range []sdk.Batch{batch("a", 5), batch("b", 2), batch("a", 3)} {
+		cut, _ := records(nil, b)
+		in = append(in, cut...)
+	}
 	got, err := readBatch(nil, summarize(slices.Values(in)))
 	slices.SortFunc(got, func(a, b sdk.Datapoint) int { return strings.Compare(a.Metric, b.Metric) })
 	if want := append(batch("a", 5)[4:], batch("b", 2)[1:]...); err != nil || !slices.Equal(got, want) {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"log/slog"
@@ -101,7 +102,10 @@ func (r *recorder) record(ctx, ending context.Context, until journal.Position) {
 		sleep(ending, time.Second)
 		return
 	}
-	b, _ := r.stream.decode(found)
+	for i := range found { // the ledger may keep what it is given
+		found[i].Data = bytes.Clone(found[i].Data)
+	}
+	b, _ := r.stream.decode(nil, found)
 	wait := newBackoff()
 	for r.ledger.Record(ending, b) != nil {
 		sleep(ctx, wait.NextBackOff())

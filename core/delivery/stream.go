@@ -63,15 +63,27 @@ func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.
 		return kept, func(ctx context.Context) error { return s.await(ctx, s.log.End()) }
 	}
 	var end journal.Position
-	wait := s.log.Append(records(b))
+	room := rooms.Get().(*[]byte)
+	all, bytes := records((*room)[:0], b)
+	wait := s.log.Append(all)
 	kept = func() (err error) {
-		if end, err = wait(); err == nil && !s.awaited() {
+		end, err = wait()
+		if *room = bytes; cap(bytes) <= maxRoom {
+			rooms.Put(room)
+		}
+		if err == nil && !s.awaited() {
 			s.advanced()
 		}
 		return s.explain(err)
 	}
 	return kept, func(ctx context.Context) error { return s.await(ctx, end) }
 }
+
+// maxRoom bounds the room for records that is used again, in bytes.
+const maxRoom = 1 << 20
+
+// rooms are for records on their way to the disk.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // explain adds the remedy where dead letters take the room.
 func (s *Stream) explain(err error) error {
@@ -139,11 +151,13 @@ func (s *Stream) advanced() {
 	s.moved = make(chan struct{})
 }
 
-// decode returns the datapoints of records, and those records that hold some. It
-// logs the others, which no Fluxgate of this version has written.
-func (s *Stream) decode(records []journal.Record) (b sdk.Batch, good []journal.Record) {
+// decode adds the datapoints of records, whose bytes they share, to b, and returns
+// those records that hold some. It logs the others, which no Fluxgate of this version
+// has written.
+func (s *Stream) decode(b sdk.Batch, records []journal.Record) (all sdk.Batch, good []journal.Record) {
+	good = records[:0]
 	for _, r := range records {
-		longer, err := readBatch(b, r.Data)
+		longer, err := sdk.ReadBatch(b, r.Data)
 		if err != nil || len(longer)-len(b) != r.Count {
 			slog.Error("a record of the journal cannot be read and is passed over", "journal", s.name,
 				"first", r.Number, "datapoints", r.Count, "err", err)

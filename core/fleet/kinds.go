@@ -24,13 +24,16 @@ func (f *Fleet) newSink(name string) *Sink {
 
 // Write implements [sdk.Sink]. When the process died under the call, the error
 // wraps [sdk.ErrUnavailable] and an error whose method Died() returns true.
-func (s *Sink) Write(ctx context.Context, b sdk.Batch) error {
+func (s *Sink) Write(ctx context.Context, b sdk.Batch) error { return s.WriteAll(ctx, []sdk.Batch{b}) }
+
+// WriteAll implements [sdk.BulkSink], with the errors of Write.
+func (s *Sink) WriteAll(ctx context.Context, batches []sdk.Batch) error {
 	seat, err := s.enter(ctx, patience)
 	if err != nil {
 		return err
 	}
 	defer seat.calls.Done()
-	return s.judge(seat, seat.Plugin.Write(ctx, b))
+	return s.judge(seat, seat.Plugin.(sdk.BulkSink).WriteAll(ctx, batches))
 }
 
 // An Input is an input plugin of a fleet, whatever process it has just now.
