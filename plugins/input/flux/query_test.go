@@ -82,7 +82,7 @@ func TestQuery(t *testing.T) {
 		{"blank key", "metric=a&value=1&key=", nil, sdk.Submission{Batch: point("a", now, 1)}},
 		{"key twice is none", "metric=a&value=1&key=k&key=k", nil, sdk.Submission{Batch: point("a", now, 1)}},
 	} {
-		got, err := decodeQuery(c.query, c.header, now)
+		got, err := decodeQuery(c.query, c.header, now, new(lists))
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %q:\ngot  %+v, %v\nwant %+v", c.name, c.query, got, err, c.want)
 		}
@@ -123,7 +123,7 @@ func TestQueryFaults(t *testing.T) {
 			"invalid value - " + strings.Repeat("x", 1021) + "...", point("a", now, 0), nil},
 	} {
 		want := sdk.Submission{Key: "k", Invalid: c.invalid, Batch: c.batch, Backfill: c.backfill}
-		got, err := decodeQuery(c.query, nil, now)
+		got, err := decodeQuery(c.query, nil, now, new(lists))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %q:\ngot  %+v, %v\nwant %+v", c.name, c.query, got, err, want)
 		}
@@ -143,7 +143,7 @@ func TestQueryWithoutKey(t *testing.T) {
 		{"no name", "=1&key=k", "Invalid parameter received - "},
 		{"long name", strings.Repeat("é", 2000), "Invalid parameter received - " + strings.Repeat("é", 510) + "..."},
 	} {
-		got, err := decodeQuery(c.query, nil, now)
+		got, err := decodeQuery(c.query, nil, now, new(lists))
 		refused(t, c.name, err, c.want)
 		if !reflect.DeepEqual(got, sdk.Submission{}) {
 			t.Errorf("%s: submission %+v beside the refusal", c.name, got)
@@ -153,7 +153,7 @@ func TestQueryWithoutKey(t *testing.T) {
 
 func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
-		s, err := decodeQuery(query, nil, now)
+		s, err := decodeQuery(query, nil, now, new(lists))
 		p, _ := readQuery(query)
 		sane(t, s, err)
 		if err != nil || s.Reply != nil {
