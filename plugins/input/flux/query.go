@@ -120,6 +120,7 @@ func (p *parameter) String() string {
 // parameter that is not known, takes a semicolon as text, and keeps a percent
 // sign that introduces no byte.
 func readQuery(query string) (p parameters, err error) {
+	plain := isPlain(query)
 	for query != "" {
 		var part string
 		part, query, _ = strings.Cut(query, "&")
@@ -127,26 +128,26 @@ func readQuery(query string) (p parameters, err error) {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		name = unescape(name)
+		if !plain {
+			name, value = unescape(name), unescape(value)
+		}
 		known := p.named(name)
 		if known == nil {
 			return p, sdk.Invalidf("Invalid parameter received - %s", quote(name))
 		}
-		known.add(unescape(value))
+		known.add(value)
 	}
 	return p, nil
 }
 
+// isPlain reports whether all that is in query stands for itself.
+func isPlain(query string) bool {
+	return strings.IndexByte(query, '%') < 0 && strings.IndexByte(query, '+') < 0 && utf8.ValidString(query)
+}
+
 // unescape returns the text that s stands for, as UTF-8: a byte sequence that
 // is none becomes U+FFFD.
-func unescape(s string) string {
-	for i := range len(s) {
-		if c := s[i]; c == '%' || c == '+' || c >= utf8.RuneSelf {
-			return strings.ToValidUTF8(unescapeBytes(s), "\uFFFD")
-		}
-	}
-	return s
-}
+func unescape(s string) string { return strings.ToValidUTF8(unescapeBytes(s), "\uFFFD") }
 
 func unescapeBytes(s string) string {
 	b := make([]byte, 0, len(s))
