@@ -29,3 +29,27 @@ func TestUsualRequestsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestListsAreMadeInOnePiece(t *testing.T) {
+	in := newInput()
+	r := sdk.Request{Method: "POST", Body: realMetrics(450)}
+	if n := testing.AllocsPerRun(50, func() {
+		if s, err := in.Decode(t.Context(), r); err != nil || len(s.Batch) != 450 || cap(s.Batch) > 1000 {
+			t.Errorf("%d datapoints, room for %d, %v", len(s.Batch), cap(s.Batch), err)
+		}
+	}); n != 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestBodiesThatAreNotScannedCostNoList(t *testing.T) {
+	var memory lists
+	memory.give(make(sdk.Batch, 0, 10))
+	memory.give(make(sdk.Batch, 0, 10))
+	for range 10 {
+		scanBody([]byte(`{"key":"k","metrics":[{"metric":"a","value":1},{"metric":"b","value":2,"fill":true},7]}`), nil, now, &memory)
+	}
+	if a, b := memory.take(), memory.take(); cap(a) != 10 || cap(b) != 10 {
+		t.Errorf("of the lists of 10 are left %d and %d", cap(a), cap(b))
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"fluxgate/sdk"
 )
 
+var _ sdk.Recycler = new(input)
+
 func TestListsLetGoOfNames(t *testing.T) {
 	list := slices.Repeat(point("a", now, 1), 5)
 	new(lists).give(list)

@@ -49,6 +49,9 @@ func TestQuery(t *testing.T) {
 			sdk.Submission{Key: "k", Batch: point("a=b", now, 1)}},
 		{"bytes that are not UTF-8", "metric=a%ff\xfe&value=1&key=k\xff", nil,
 			sdk.Submission{Key: "k\uFFFD", Batch: point("a\uFFFD", now, 1)}},
+		{"raw bytes that are not UTF-8", "metric=a\xfe&value=1&key=k\xc3", nil,
+			sdk.Submission{Key: "k\uFFFD", Batch: point("a\uFFFD", now, 1)}},
+		{"raw bytes that are UTF-8", "metric=é&value=1&key=k", nil, sdk.Submission{Key: "k", Batch: point("é", now, 1)}},
 		{"the key header is not read", "metric=a&value=1&key=k", http.Header{"Key": {"other"}},
 			sdk.Submission{Key: "k", Batch: point("a", now, 1)}},
 
