@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"fluxgate/sdk"
 )
@@ -69,7 +67,7 @@ func TestBody(t *testing.T) {
 		{"key is a list", `{"metric":"a","timestamp":1478021700,"value":1,"key":["k"]}`, sdk.Submission{Batch: one.Batch}},
 		{"blanks around a key stay", `{"metric":"a","timestamp":1478021700,"value":1,"key":" k "}`, sdk.Submission{Key: " k ", Batch: one.Batch}},
 	} {
-		got, err := decodeBody([]byte(c.body), nil, now)
+		got, err := decode(t, []byte(c.body), nil)
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %s:\ngot  %+v, %v\nwant %+v", c.name, c.body, got, err, c.want)
 		}
@@ -136,7 +134,7 @@ func TestBodyFaults(t *testing.T) {
 			`invalid value - {"metric":"a","value":"` + strings.Repeat("x", 1021-len(`{"metric":"a","value":"`)) + "...", point("a", now, 0), nil},
 	} {
 		want := sdk.Submission{Key: "k", Invalid: c.invalid, Batch: c.batch, Backfill: c.backfill}
-		got, err := decodeBody([]byte(c.body), nil, now)
+		got, err := decode(t, []byte(c.body), nil)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %s:\ngot  %+v, %v\nwant %+v", c.name, c.body, got, err, want)
 		}
@@ -174,7 +172,7 @@ func TestBodyWithoutKey(t *testing.T) {
 		{"no key, blank status", `{"status":""}`, "no key passed"},
 		{"no key to validate", `{"validate_key":true}`, "no key passed"},
 	} {
-		got, err := decodeBody([]byte(c.body), nil, now)
+		got, err := decode(t, []byte(c.body), nil)
 		refused(t, c.name, err, c.want)
 		if !reflect.DeepEqual(got, sdk.Submission{}) {
 			t.Errorf("%s: submission %+v beside the refusal", c.name, got)
@@ -198,7 +196,7 @@ func TestBodyHeaders(t *testing.T) {
 		{"test, empty", `,"key":"m"`, http.Header{"X-Test-Only": {""}}, sdk.Submission{Key: "m", DryRun: true}},
 	} {
 		c.want.Batch = point("a", now, 1)
-		got, err := decodeBody([]byte(`{"metric":"a","value":1`+c.member+`}`), c.header, now)
+		got, err := decode(t, []byte(`{"metric":"a","value":1`+c.member+`}`), c.header)
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\ngot  %+v, %v\nwant %+v", c.name, got, err, c.want)
 		}
@@ -253,7 +251,7 @@ func TestHealth(t *testing.T) {
 		{`{"status":1,"status_code":-400}`, 204, ""},
 		{`{"status":1,"status_code":99999999999999999999}`, 204, ""},
 	} {
-		s, err := decodeBody([]byte(c.body), nil, now)
+		s, err := decode(t, []byte(c.body), nil)
 		if err != nil || s.Reply == nil {
 			t.Errorf("%s: %+v, %v", c.body, s, err)
 			continue
@@ -268,70 +266,7 @@ func TestHealth(t *testing.T) {
 	for code, told := range map[string]string{
 		`"abc"`: "abc", `""`: "", "400.0": "400.0", "4e2": "4e2", "null": "null", "true": "true", "[400]": "[400]",
 	} {
-		_, err := decodeBody([]byte(`{"status":1,"status_code":`+code+`}`), nil, now)
+		_, err := decode(t, []byte(`{"status":1,"status_code":`+code+`}`), nil)
 		refused(t, code, err, "invalid status_code - "+told+" - status_code is not an int")
-	}
-}
-
-func FuzzBody(f *testing.F) {
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sent := bytes.Clone(body)
-		s, err := decodeBody(body, nil, now)
-		sane(t, s, err)
-		if !bytes.Equal(body, sent) {
-			t.Errorf("the body was changed")
-		}
-		text := bytes.TrimPrefix(body, []byte("\uFEFF"))
-		switch {
-		case !utf8.Valid(body):
-			refused(t, "not UTF-8", err, "no POST data received")
-			return
-		case !json.Valid(text):
-			refused(t, "not JSON", err, "invalid json data")
-			return
-		}
-		sameAsStandard(t, string(bytes.TrimSpace(text)), 20)
-		var object map[string]json.RawMessage
-		if json.Unmarshal(text, &object) != nil || len(object) == 0 {
-			refused(t, "no members", err, "no POST data received")
-			return
-		}
-		if err == nil && s.Reply == nil && !s.KeyCheck && s.Invalid == "" {
-			wholeBody(t, s, object)
-		}
-	})
-}
-
-// wholeBody checks that an accepted body became as many datapoints as it holds
-// items, with their names.
-func wholeBody(t *testing.T, s sdk.Submission, object map[string]json.RawMessage) {
-	items := []map[string]json.RawMessage{object}
-	if list, many := object["metrics"]; many {
-		items = nil
-		if err := json.Unmarshal(list, &items); err != nil {
-			t.Fatalf("accepted metrics %s: %v", list, err)
-		}
-	}
-	batch, backfill := s.Batch, s.Backfill
-	if len(batch)+len(backfill) != len(items) || len(items) == 0 {
-		t.Fatalf("%d and %d datapoints of %d items", len(batch), len(backfill), len(items))
-	}
-	for _, i := range items {
-		var metric string
-		var fill any
-		if err := json.Unmarshal(i["metric"], &metric); err != nil {
-			t.Fatalf("accepted metric %s: %v", i["metric"], err)
-		}
-		if i["fill"] != nil {
-			_ = json.Unmarshal(i["fill"], &fill)
-		}
-		from := &batch
-		if fill == true || fill == "true" || fill == "True" {
-			from = &backfill
-		}
-		if len(*from) == 0 || (*from)[0].Metric != metric {
-			t.Fatalf("metric %q is not the next of %+v", metric, *from)
-		}
-		*from = (*from)[1:]
 	}
 }

@@ -13,18 +13,29 @@ import (
 
 func main() { sdk.ServeInput(sdk.NoConfig{}, open) }
 
-func open(context.Context, sdk.NoConfig) (sdk.Input, error) { return input{now: time.Now}, nil }
+func open(context.Context, sdk.NoConfig) (sdk.Input, error) { return &input{now: time.Now}, nil }
 
 // An input reads a GET by its query and every other method by its body. The
 // time stands in for timestamps that are not given; it is read once a request.
-type input struct{ now func() time.Time }
+type input struct {
+	now    func() time.Time
+	memory lists
+}
 
-func (in input) Decode(_ context.Context, r sdk.Request) (sdk.Submission, error) {
+func (in *input) Decode(_ context.Context, r sdk.Request) (sdk.Submission, error) {
 	now := in.now().Unix()
 	if r.Method == http.MethodGet {
-		return decodeQuery(r.Query, r.Header, now)
+		return decodeQuery(r.Query, r.Header, now, &in.memory)
+	}
+	if s, taken := scanBody(r.Body, r.Header, now, &in.memory); taken {
+		return s, nil
 	}
 	return decodeBody(r.Body, r.Header, now)
+}
+
+func (in *input) Recycle(s sdk.Submission) {
+	in.memory.give(s.Batch)
+	in.memory.give(s.Backfill)
 }
 
 // testOnly reports whether the header asks for a dry run. Its value, even an

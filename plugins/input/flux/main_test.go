@@ -25,7 +25,7 @@ func TestDecodeChoosesByMethod(t *testing.T) {
 	r := sdk.Request{Query: "metric=query&value=1&key=k", Body: []byte(`{"metric":"body","value":1,"key":"k"}`)}
 	for method, want := range map[string]string{"GET": "query", "POST": "body", "PUT": "body", "": "body"} {
 		r.Method = method
-		s, err := input{clock}.Decode(t.Context(), r)
+		s, err := (&input{now: clock}).Decode(t.Context(), r)
 		if err != nil || len(s.Batch) != 1 || s.Batch[0] != (sdk.Datapoint{Metric: want, Timestamp: now, Value: 1}) {
 			t.Errorf("%q: %+v, %v", method, s, err)
 		}
@@ -35,7 +35,7 @@ func TestDecodeChoosesByMethod(t *testing.T) {
 func TestTimeIsReadOnceARequest(t *testing.T) {
 	read := 0
 	clock := func() time.Time { read++; return time.Unix(now, 0) }
-	s, err := input{clock}.Decode(t.Context(), sdk.Request{Method: "POST", Body: manyMetrics(450, "")})
+	s, err := (&input{now: clock}).Decode(t.Context(), sdk.Request{Method: "POST", Body: manyMetrics(450, "")})
 	if err != nil || len(s.Batch) != 450 || read != 1 {
 		t.Errorf("the clock was read %d times for %d datapoints, %v", read, len(s.Batch), err)
 	}
@@ -131,29 +131,4 @@ func manyMetrics(n int, padding string) []byte {
 		b = fmt.Appendf(b, `{"metric": "servers.web-%04d.cpu.user", "timestamp": 1478021700, "value": %d.5}%s`, i, i, padding)
 	}
 	return append(b, "]}"...)
-}
-
-func BenchmarkDecode(b *testing.B) {
-	in := input{time.Now}
-	for _, c := range []struct {
-		name    string
-		metrics int
-		request sdk.Request
-	}{
-		{"query=1", 1, sdk.Request{Method: "GET",
-			Query: "metric=servers.web-0001.cpu.user&value=1.5&timestamp=1478021700&key=self0123456789abcdefghijABCDEFGH"}},
-		{"body=1", 1, sdk.Request{Method: "POST", Body: manyMetrics(1, "")}},
-		{"body=450", 450, sdk.Request{Method: "POST", Body: manyMetrics(450, "")}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(c.request.Body) + len(c.request.Query)))
-			for b.Loop() {
-				s, err := in.Decode(b.Context(), c.request)
-				if err != nil || s.Invalid != "" || len(s.Batch) != c.metrics {
-					b.Fatal(len(s.Batch), s.Invalid, err)
-				}
-			}
-		})
-	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"math"
+	"regexp"
+	"strconv"
 	"testing"
 )
 
@@ -69,6 +71,7 @@ func TestParseValue(t *testing.T) {
 		{"every white space around", " \t\n\r\v\f1.5\f\v\r\n\t ", 1.5},
 		{"thirty digits", "123456789012345678901234567890", 1.2345678901234568e+29},
 		{"nearest", "123456789.123456789", 123456789.12345679},
+		{"one bit more than a float64 has", "900719925474099.5", 900719925474099.5},
 		{"full precision", "0.30000000000000004", 0.30000000000000004},
 		{"largest", "1.7976931348623157e308", math.MaxFloat64},
 		{"rounds down to the largest", "1.7976931348623158e308", math.MaxFloat64},
@@ -97,13 +100,48 @@ func TestParseValueRefuses(t *testing.T) {
 	}
 }
 
-func TestIsDecimal(t *testing.T) {
+func TestDecimal(t *testing.T) {
 	for text, want := range map[string]bool{
 		"1": true, "-1.": true, "+.5e-3": true,
 		"": false, ".": false, "-.": false, ".e5": false, "e5": false, "0x1": false, "1e": false, "1_0": false, "inf": false,
 	} {
-		if got := isDecimal(text); got != want {
-			t.Errorf("isDecimal(%q) = %v", text, got)
+		if _, n, _ := readDecimal(text); (n > 0 && n == len(text)) != want {
+			t.Errorf("readDecimal(%q) reads %d bytes", text, n)
 		}
 	}
+}
+
+var (
+	integerForm = regexp.MustCompile(`^[+-]?[0-9]+`)
+	decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?`)
+	plainForm   = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+)
+
+func FuzzNumber(f *testing.F) {
+	for _, text := range []string{
+		"4567.775", "-0.0", "0.30000000000000004", "9007199254740991", "9007199254740992", "9007199254740993", "900719925474099.5",
+		"1234567890123456789", "12345678901234567890", "18446744073709551617", "0.0000000000000000001", "1e-7", "1e23", "5.e3", ".5", "+7",
+		"007", "00.5", "-.5", "1.", "1.7976931348623159e308", "5e-324", "1e", "1.e+", "1478021700,", "-999999999999999999", "9223372036854775808",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		value, length, plain := readDecimal(text)
+		form := decimalForm.FindString(text)
+		want, err := strconv.ParseFloat(form, 64)
+		switch {
+		case err != nil && (value != 0 || length != 0 || plain):
+			t.Errorf("%q: read %v of %d bytes, want none", text, value, length)
+		case err == nil && (math.Float64bits(value) != math.Float64bits(want) || length != len(form)):
+			t.Errorf("%q: read %v of %d bytes, want %v of %q", text, value, length, want, form)
+		case err == nil && plain != plainForm.MatchString(form):
+			t.Errorf("%q: plain is %v", text, plain)
+		}
+		integer, length, fits := readInteger(text)
+		form = integerForm.FindString(text)
+		wantInteger, err := strconv.ParseInt(form, 10, 64)
+		if length != len(form) || fits != (err == nil) || fits && integer != wantInteger {
+			t.Errorf("%q: read integer %d of %d bytes, %v; want %d of %q, %v", text, integer, length, fits, wantInteger, form, err)
+		}
+	})
 }

@@ -3,13 +3,14 @@ package main
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"fluxgate/sdk"
 )
 
 // decodeQuery reads one metric from a raw query. The order of its parameters
-// does not matter.
-func decodeQuery(query string, header http.Header, now int64) (sdk.Submission, error) {
+// does not matter. What it returns refers to query.
+func decodeQuery(query string, header http.Header, now int64, memory *lists) (sdk.Submission, error) {
 	p, err := readQuery(query)
 	if err != nil {
 		return sdk.Submission{}, err
@@ -24,7 +25,7 @@ func decodeQuery(query string, header http.Header, now int64) (sdk.Submission, e
 	if !p.key.isList() {
 		s.Key = p.key.value
 	}
-	batch, invalid := p.batch(now)
+	batch, invalid := p.batch(now, memory)
 	s.Invalid = invalid
 	if p.fill.isTrue() {
 		s.Backfill = batch
@@ -40,7 +41,7 @@ type parameters struct{ metric, value, timestamp, key, status, fill, test parame
 // batch returns the one datapoint that the parameters describe, or what is
 // wrong with them. Where that is the value, the datapoint comes with it and
 // holds 0, for its name and timestamp to be judged first.
-func (p *parameters) batch(now int64) (batch sdk.Batch, invalid string) {
+func (p *parameters) batch(now int64, memory *lists) (batch sdk.Batch, invalid string) {
 	if p.metric.isList() {
 		return nil, "invalid metric - " + quote(p.metric.String()) + " - invalid characters in name"
 	}
@@ -63,7 +64,7 @@ func (p *parameters) batch(now int64) (batch sdk.Batch, invalid string) {
 	} else if !ok {
 		invalid = "invalid value - " + quote(p.value.String())
 	}
-	return sdk.Batch{{Metric: p.metric.value, Timestamp: timestamp, Value: value}}, invalid
+	return append(memory.take(), sdk.Datapoint{Metric: p.metric.value, Timestamp: timestamp, Value: value}), invalid
 }
 
 // named returns the parameter of that name, nil where there is none.
@@ -119,6 +120,7 @@ func (p *parameter) String() string {
 // parameter that is not known, takes a semicolon as text, and keeps a percent
 // sign that introduces no byte.
 func readQuery(query string) (p parameters, err error) {
+	plain := isPlain(query)
 	for query != "" {
 		var part string
 		part, query, _ = strings.Cut(query, "&")
@@ -126,24 +128,26 @@ func readQuery(query string) (p parameters, err error) {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		name = unescape(name)
+		if !plain {
+			name, value = unescape(name), unescape(value)
+		}
 		known := p.named(name)
 		if known == nil {
 			return p, sdk.Invalidf("Invalid parameter received - %s", quote(name))
 		}
-		known.add(unescape(value))
+		known.add(value)
 	}
 	return p, nil
 }
 
+// isPlain reports whether all that is in query stands for itself.
+func isPlain(query string) bool {
+	return strings.IndexByte(query, '%') < 0 && strings.IndexByte(query, '+') < 0 && utf8.ValidString(query)
+}
+
 // unescape returns the text that s stands for, as UTF-8: a byte sequence that
 // is none becomes U+FFFD.
-func unescape(s string) string {
-	if strings.ContainsAny(s, "%+") {
-		s = unescapeBytes(s)
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
+func unescape(s string) string { return strings.ToValidUTF8(unescapeBytes(s), "\uFFFD") }
 
 func unescapeBytes(s string) string {
 	b := make([]byte, 0, len(s))

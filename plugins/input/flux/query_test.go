@@ -49,6 +49,9 @@ func TestQuery(t *testing.T) {
 			sdk.Submission{Key: "k", Batch: point("a=b", now, 1)}},
 		{"bytes that are not UTF-8", "metric=a%ff\xfe&value=1&key=k\xff", nil,
 			sdk.Submission{Key: "k\uFFFD", Batch: point("a\uFFFD", now, 1)}},
+		{"raw bytes that are not UTF-8", "metric=a\xfe&value=1&key=k\xc3", nil,
+			sdk.Submission{Key: "k\uFFFD", Batch: point("a\uFFFD", now, 1)}},
+		{"raw bytes that are UTF-8", "metric=é&value=1&key=k", nil, sdk.Submission{Key: "k", Batch: point("é", now, 1)}},
 		{"the key header is not read", "metric=a&value=1&key=k", http.Header{"Key": {"other"}},
 			sdk.Submission{Key: "k", Batch: point("a", now, 1)}},
 
@@ -82,7 +85,7 @@ func TestQuery(t *testing.T) {
 		{"blank key", "metric=a&value=1&key=", nil, sdk.Submission{Batch: point("a", now, 1)}},
 		{"key twice is none", "metric=a&value=1&key=k&key=k", nil, sdk.Submission{Batch: point("a", now, 1)}},
 	} {
-		got, err := decodeQuery(c.query, c.header, now)
+		got, err := decodeQuery(c.query, c.header, now, new(lists))
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %q:\ngot  %+v, %v\nwant %+v", c.name, c.query, got, err, c.want)
 		}
@@ -123,7 +126,7 @@ func TestQueryFaults(t *testing.T) {
 			"invalid value - " + strings.Repeat("x", 1021) + "...", point("a", now, 0), nil},
 	} {
 		want := sdk.Submission{Key: "k", Invalid: c.invalid, Batch: c.batch, Backfill: c.backfill}
-		got, err := decodeQuery(c.query, nil, now)
+		got, err := decodeQuery(c.query, nil, now, new(lists))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %q:\ngot  %+v, %v\nwant %+v", c.name, c.query, got, err, want)
 		}
@@ -143,7 +146,7 @@ func TestQueryWithoutKey(t *testing.T) {
 		{"no name", "=1&key=k", "Invalid parameter received - "},
 		{"long name", strings.Repeat("é", 2000), "Invalid parameter received - " + strings.Repeat("é", 510) + "..."},
 	} {
-		got, err := decodeQuery(c.query, nil, now)
+		got, err := decodeQuery(c.query, nil, now, new(lists))
 		refused(t, c.name, err, c.want)
 		if !reflect.DeepEqual(got, sdk.Submission{}) {
 			t.Errorf("%s: submission %+v beside the refusal", c.name, got)
@@ -153,7 +156,7 @@ func TestQueryWithoutKey(t *testing.T) {
 
 func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
-		s, err := decodeQuery(query, nil, now)
+		s, err := decodeQuery(query, nil, now, new(lists))
 		p, _ := readQuery(query)
 		sane(t, s, err)
 		if err != nil || s.Reply != nil {
