@@ -56,14 +56,15 @@ func (l *Log) summarize() {
 	}
 }
 
-// unsummarized returns the oldest segment that needs a summary.
+// unsummarized returns the oldest segment that needs a summary. The newest of those
+// that are sealed needs none: readers that keep up will soon be past it.
 func (l *Log) unsummarized() *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil
 	}
-	for i := l.passed(reads); i < len(l.segments)-1; i++ {
+	for i := l.passed(reads); i < len(l.segments)-2; i++ {
 		if s := l.segments[i]; s.summary == missing {
 			return s
 		}
