@@ -107,6 +107,7 @@ func fixed(current, next config.Config) error {
 		"limits.journal":     {current.Limits.Journal, next.Limits.Journal},
 		"validate.max_ahead": {current.Validate.MaxAhead, next.Validate.MaxAhead},
 		"plugins":            {current.Plugins, next.Plugins},
+		"runtime":            {current.Runtime, next.Runtime},
 		"the names of sinks": {
 			slices.Sorted(maps.Keys(current.Sinks)), slices.Sorted(maps.Keys(next.Sinks)),
 		},

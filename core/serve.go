@@ -41,6 +41,7 @@ func serveCommand(o *options) *cobra.Command {
 			}
 			c.Attach = attach
 			setLog(c.Log.Level)
+			setRuntime(c.Runtime)
 			defer slog.Info("stopped")
 			w := welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}
 			return serve(cmd.Context(), c, witness{ready: func(public net.Addr, made string) { w.say(public, made, c.Data) }}, more)

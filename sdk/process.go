@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
@@ -164,7 +165,7 @@ func (p *Process[T]) command(s Spec) {
 	p.cmd = exec.CommandContext(life, s.Path)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Cancel = p.killGroup
-	p.cmd.Env = []string{fmt.Sprintf("%s=%d", messageLimitEnv, s.limit())}
+	p.cmd.Env = append(slices.Clone(s.Env), fmt.Sprintf("%s=%d", messageLimitEnv, s.limit()))
 	if s.SocketDir != "" {
 		p.cmd.Env = append(p.cmd.Env, socketDirEnv+"="+s.SocketDir)
 	}

@@ -39,6 +39,7 @@ type Spec struct {
 	Config       map[string]any // settings that the plugin alone understands
 	SocketDir    string         // folder for its socket, at most 90 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
+	Env          []string       // more of the program's environment, as NAME=VALUE; it has nothing of the host's
 	Log          *slog.Logger   // where its log lines go; nil: slog's default
 
 	// Portable has every call go over gRPC, as those to plugins in other languages do,

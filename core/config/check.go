@@ -44,6 +44,16 @@ func (f *faults) check(c Config) {
 	f.checkSinks(c.Sinks)
 	f.checkResamplers(c.Resamplers)
 	f.checkPopulate(c)
+	f.checkRuntime(c.Runtime)
+}
+
+func (f *faults) checkRuntime(r Runtime) {
+	if r.GOMAXPROCS < 0 || r.GOMAXPROCS > 1024 {
+		f.add("runtime.gomaxprocs", "%d is out of range: give at most 1024, or 0 for as many as there are processors", r.GOMAXPROCS)
+	}
+	if r.GOGC != 0 && (r.GOGC < 10 || r.GOGC > 10_000) {
+		f.add("runtime.gogc", "%d is out of range: give a percentage from 10 to 10000, or 0 for Go's own", r.GOGC)
+	}
 }
 
 func (f *faults) checkAck(setting, ack string) {

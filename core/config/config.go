@@ -28,6 +28,7 @@ type Config struct {
 	Resamplers map[string]Resampler `koanf:"resamplers"` // at least one
 	Populate   Populate             `koanf:"populate"`
 	Log        Log                  `koanf:"log"`
+	Runtime    Runtime              `koanf:"runtime"`
 
 	// What follows is no setting, and is left to the caller of Load.
 	Lock   string   `koanf:"-"` // the file that pins programs; empty: none
@@ -97,6 +98,18 @@ type Log struct {
 	Level slog.Level `koanf:"level"`
 }
 
+// Runtime is how Fluxgate and its plugins share the machine.
+type Runtime struct {
+	// GOMAXPROCS and GOGC are those of Go's runtime, of Fluxgate and of each plugin in
+	// Go; 0 leaves them as Go, or the environment, has them.
+	GOMAXPROCS int `koanf:"gomaxprocs"`
+	GOGC       int `koanf:"gogc"`
+
+	// DataSockets has datapoints travel over a socket of their own to plugins that
+	// offer one, and over gRPC only to others.
+	DataSockets bool `koanf:"data_sockets"`
+}
+
 // When a request may be answered with success.
 const (
 	AckDurable   = "durable"   // its datapoints are on disk
@@ -116,6 +129,7 @@ func defaults() Config {
 		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB, Journal: 4 * GiB, Backfill: 10_000},
 		Populate: defaultPopulate(),
 		Log:      Log{Level: slog.LevelInfo},
+		Runtime:  Runtime{DataSockets: true},
 	}
 }
 

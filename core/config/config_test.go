@@ -42,6 +42,7 @@ func embedded(t *testing.T, data string) Config {
 	return Config{
 		Listen: "127.0.0.1:8000", Admin: "127.0.0.1:8001", Data: data,
 		Redis:    Redis{Hash: true},
+		Runtime:  Runtime{DataSockets: true},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
 		Ack:      AckDurable,
 		Limits:   Limits{Body: 32 << 20, Inflight: 256 << 20, Journal: 4 << 30, Backfill: 10000},

@@ -77,7 +77,8 @@ func (f file) replaced() bool {
 // locate returns how to start a plugin, and its program as it is now. The error
 // wraps [sdk.ErrInvalid].
 func (f *Fleet) locate(kind string, s Spec) (sdk.Spec, file, error) {
-	spec := sdk.Spec{Name: s.Name, Config: s.Config, SocketDir: f.sockets.path, MessageLimit: f.setup.MessageLimit}
+	spec := sdk.Spec{Name: s.Name, Config: s.Config, SocketDir: f.sockets.path, MessageLimit: f.setup.MessageLimit,
+		Env: f.setup.Env, Portable: f.setup.Portable}
 	if spec.Attach = f.attachedAt(kind, s.Name); spec.Attach != "" {
 		return spec, file{path: spec.Attach}, nil
 	}

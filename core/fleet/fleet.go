@@ -18,6 +18,9 @@ type Setup struct {
 	Folders      []string // where programs are looked for
 	MessageLimit int      // largest message in either direction, in bytes
 
+	Env      []string // of every program, as NAME=VALUE, besides what the sdk gives it
+	Portable bool     // every call goes over gRPC, also where a plugin offers a data socket
+
 	// Lock is a file that pins the checksum of every program, as [Lock] writes it.
 	// It is read at each start of a plugin; while it does not exist it pins none.
 	Lock string
