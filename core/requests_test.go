@@ -35,10 +35,21 @@ const (
 	patience     = 5 * time.Second
 )
 
-// TestRequests replays testdata/requests through one running system. At its end it looks for everything stored or recorded that no case expects.
+// modes are the ways in which a system works, by the settings that choose them.
+var modes = map[string]string{
+	"data sockets": "",
+	"gRPC alone":   "runtime: {data_sockets: false}",
+}
+
+// TestRequests replays testdata/requests through one running system of each mode. At its end it looks for everything stored or recorded that no case expects.
 func TestRequests(t *testing.T) {
 	cases := readRequestCases(t)
-	s := startSystem(t)
+	for mode, settings := range modes {
+		t.Run(mode, func(t *testing.T) { replayAll(t, startSystem(t, settings), cases) })
+	}
+}
+
+func replayAll(t *testing.T, s system, cases []requestCase) {
 	var mu sync.Mutex
 	replayed := map[string]outcome{}
 	t.Run("cases", func(t *testing.T) {

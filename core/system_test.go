@@ -13,8 +13,8 @@ import (
 )
 
 // startSystem starts the program fluxgate with a Redis of its own, the flux
-// input, and a sink that keeps lines.
-func startSystem(t *testing.T) system {
+// input, a sink that keeps lines, and more settings.
+func startSystem(t *testing.T, settings string) system {
 	t.Helper()
 	server := servers.Redis(t)
 	lines := filepath.Join(t.TempDir(), "stored.txt")
@@ -30,7 +30,8 @@ keys:
 redis: {address: "%s"}
 sinks:
   lines: {plugin: "%s", config: {path: "%s"}}
-`, selfKey, acmeKey, betaKey, server.Address, os.Args[0], lines))
+%s
+`, selfKey, acmeKey, betaKey, server.Address, os.Args[0], lines, settings))
 	client := redis.NewClient(&redis.Options{Addr: server.Address})
 	t.Cleanup(func() { client.Close() })
 	return system{
