@@ -28,8 +28,9 @@ type Flow struct {
 	Books   Books
 	Ending  context.Context // ended: sinks are not waited for any more; nil: never
 
-	terms atomic.Pointer[Terms]
-	door  sync.Mutex // held from judgement to Append, so that the sinks see the order of judgement
+	terms    atomic.Pointer[Terms]
+	decoding deadlines
+	door     sync.Mutex // held from judgement to Append, so that the sinks see the order of judgement
 }
 
 // Terms are what a request must meet.
@@ -83,7 +84,7 @@ type Answer struct {
 // as stored, and sending it again is right. The error wraps [ErrKey],
 // [sdk.ErrInvalid] or [sdk.ErrUnavailable], or tells of a fault of the input.
 func (f *Flow) Accept(ctx context.Context, in sdk.Input, r sdk.Request) (Answer, error) {
-	s, err := decode(ctx, in, r)
+	s, err := f.decode(ctx, in, r)
 	if err != nil {
 		return Answer{}, f.Books.refuse(s, err)
 	}
@@ -165,8 +166,8 @@ func (f *Flow) keep(b sdk.Batch) (fresh int, delivered func(context.Context) err
 
 func noWait(context.Context) error { return nil }
 
-func decode(ctx context.Context, in sdk.Input, r sdk.Request) (sdk.Submission, error) {
-	ctx, cancel := context.WithTimeout(ctx, decodeTimeout)
+func (f *Flow) decode(ctx context.Context, in sdk.Input, r sdk.Request) (sdk.Submission, error) {
+	ctx, cancel := f.decoding.after(ctx, decodeTimeout)
 	defer cancel()
 	return in.Decode(ctx, r)
 }
