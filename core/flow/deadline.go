@@ -18,7 +18,7 @@ type deadlines struct {
 // sharing is for how long a context is given.
 const sharing = 100 * time.Millisecond
 
-// after returns ctx with an end after timeout, or a little later, and what is to be
+// after returns ctx with an end after timeout, or a little earlier, and what is to be
 // called when it is not needed any more.
 func (d *deadlines) after(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if ctx.Done() != nil {
@@ -28,7 +28,7 @@ func (d *deadlines) after(ctx context.Context, timeout time.Duration) (context.C
 	defer d.mu.Unlock()
 	if now := time.Now(); now.After(d.until) {
 		d.until = now.Add(sharing)
-		d.ctx, d.end = context.WithTimeout(context.Background(), timeout+sharing)
+		d.ctx, d.end = context.WithTimeout(context.Background(), timeout)
 	}
 	return d.ctx, func() {}
 }
