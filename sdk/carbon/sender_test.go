@@ -284,6 +284,7 @@ func TestPace(t *testing.T) {
 			sends = 4 * maxConnections
 		)
 		s := newSender("a:1", "b:1")
+		s.most = 1 // so that each of them travels alone
 		s.dial = func(context.Context, string, string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -291,7 +292,7 @@ func TestPace(t *testing.T) {
 			return nil, errors.New("refused")
 		}
 		for range sends {
-			wg.Go(func() { _ = s.Send(t.Context(), nil) })
+			wg.Go(func() { _ = s.Send(t.Context(), []byte("x")) })
 		}
 		wg.Wait()
 		if len(made) != 2*sends {
