@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"fluxgate/sdk"
 )
 
@@ -76,7 +78,7 @@ func (s *Sender) join(ctx context.Context, p *payload) *delivery {
 		running, giveUp := context.WithCancel(context.Background())
 		d.giveUp = giveUp
 		s.open = d
-		go s.run(running, d)
+		go s.run(running, d, s.reserve(len(p.bytes) < little))
 	}
 	d.payloads = append(d.payloads, p)
 	d.size += len(p.bytes)
@@ -110,10 +112,10 @@ func (s *Sender) shut(d *delivery) {
 }
 
 // run delivers what has come to d when its turn comes.
-func (s *Sender) run(ctx context.Context, d *delivery) {
+func (s *Sender) run(ctx context.Context, d *delivery, turn *rate.Reservation) {
 	defer close(d.done)
 	defer d.giveUp()
-	if d.err = s.turn(ctx); d.err != nil {
+	if d.err = await(ctx, turn); d.err != nil {
 		d.err = sdk.Unavailablef("carbon at %s: %w", strings.Join(s.addresses, " or "), d.err)
 	}
 	s.mu.Lock()

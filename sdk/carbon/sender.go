@@ -17,11 +17,6 @@ import (
 	"fluxgate/sdk"
 )
 
-// maxConnections is how many connections a sender makes in a second, at most. A
-// closed one occupies its port for a minute: this many leave nine tenths of
-// Linux's 28,000 for others.
-const maxConnections = 50
-
 // A Sender delivers bytes to Carbon, as the package's comment says. It is safe
 // for concurrent use.
 type Sender struct {
@@ -32,9 +27,10 @@ type Sender struct {
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	payloads  sync.Pool // of *payload, for use again
 
-	mu   sync.Mutex
-	most int       // bytes in a delivery of several payloads
-	open *delivery // the one that takes what comes; nil: none waits for its turn
+	mu       sync.Mutex
+	reserved time.Time // from when on the latest turn is waited for
+	most     int       // bytes in a delivery of several payloads
+	open     *delivery // the one that takes what comes; nil: none waits for its turn
 }
 
 // NewSender returns a sender for valid settings. It connects to nothing yet.
@@ -142,16 +138,6 @@ func deliver(ctx context.Context, conn *net.TCPConn, payloads ...[]byte) error {
 	}
 	return nil
 }
-
-// turn waits until another connection may be made.
-func (s *Sender) turn(ctx context.Context) error {
-	if s.pace.Wait(ctx) != nil {
-		return errNoTurn
-	}
-	return nil
-}
-
-var errNoTurn = errors.New("no connection may be made in time, for there are too many already")
 
 // beforeDeadline returns a context that ends a tenth of the remaining time
 // before ctx does, and at most a quarter of a second.
