@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/sdk/carbon"
 )
 
 // metrics returns a datapoint of each of n metrics.
@@ -117,4 +118,46 @@ func discarding(b *testing.B) net.Conn {
 	b.Cleanup(reading.Wait)
 	b.Cleanup(func() { near.Close() })
 	return near
+}
+
+// BenchmarkWriteAll writes batches of 5,000 datapoints over one connection, which
+// the far end acknowledges. There are at most 50 connections a second.
+func BenchmarkWriteAll(b *testing.B) {
+	for _, batches := range []int{1, 13} {
+		b.Run(fmt.Sprintf("%d datapoints", 5000*batches), func(b *testing.B) {
+			s := carbon.NewSink(carbon.Config{Address: []string{acknowledging(b)}, Timeout: carbon.DefaultTimeout}, format)
+			var all []sdk.Batch
+			for range batches {
+				all = append(all, metrics(5000))
+			}
+			for b.Loop() {
+				if err := s.WriteAll(b.Context(), all); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(5000*batches*b.N)/b.Elapsed().Seconds(), "datapoints/s")
+		})
+	}
+}
+
+// acknowledging returns an address on loopback whose connections are read to their
+// ends.
+func acknowledging(b *testing.B) string {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			reading.Go(func() {
+				_, _ = io.Copy(io.Discard, struct{ io.Reader }{c})
+				c.Close()
+			})
+		}
+	})
+	b.Cleanup(reading.Wait)
+	b.Cleanup(func() { l.Close() })
+	return l.Addr().String()
 }
