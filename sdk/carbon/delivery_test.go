@@ -101,11 +101,16 @@ func TestAFailedDeliveryFailsForAll(t *testing.T) {
 	})
 }
 
-func TestADeliveryWaitsForTheNextAddress(t *testing.T) {
+// TestTheNextAddressGetsAll has one address refuse, and one take all and reset.
+func TestTheNextAddressGetsAll(t *testing.T) {
 	var r receiver
-	dead, alive := refusing(t), listen(t, "127.0.0.1", r.serve)
+	refuses, alive := refusing(t), listen(t, "127.0.0.1", r.serve)
+	resets := listen(t, "127.0.0.1", func(c *net.TCPConn, _ <-chan struct{}) {
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.SetLinger(0)
+	})
 	synctest.Test(t, func(t *testing.T) {
-		if err := errors.Join(joined(t, newSender(dead, alive), "a", "b")...); err != nil {
+		if err := errors.Join(joined(t, newSender(refuses, resets, alive), "a", "b")...); err != nil {
 			t.Error(err)
 		}
 	})
@@ -146,20 +151,48 @@ func TestWhoLeavesHarmsNobody(t *testing.T) {
 
 func TestNobodyJoinsADeliveryGivenUp(t *testing.T) {
 	var r receiver
-	address := listen(t, "127.0.0.1", r.serve)
-	synctest.Test(t, func(t *testing.T) {
-		s := newSender(address)
-		s.pace.Reserve()
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := s.Send(ctx, []byte("a")); !errors.Is(err, sdk.ErrUnavailable) {
-			t.Errorf("error %v, want unavailable", err)
-		}
-		if err := s.Send(t.Context(), []byte("b")); err != nil {
-			t.Error(err)
-		}
-	})
+	s := newSender(listen(t, "127.0.0.1", r.serve))
+	ctx := soon(t, 20*time.Second)
+	d := s.join(ctx, &payload{bytes: []byte("a")})
+	if s.leave(d) {
+		t.Error("somebody waits for what is given up")
+	}
+	if err := s.Send(ctx, []byte("b")); err != nil {
+		t.Error(err)
+	}
+	<-d.done
 	r.want(t, "b")
+}
+
+// TestAllAreWaitedFor has the first of two deadlines come while a connection hangs.
+func TestAllAreWaitedFor(t *testing.T) {
+	hangs, read := make(chan struct{}), make(chan struct{})
+	var r receiver
+	address := listen(t, "127.0.0.1", func(c *net.TCPConn, done <-chan struct{}) {
+		close(hangs)
+		<-read
+		r.serve(c, done)
+	})
+	s := newSender(address)
+	s.mu.Lock()
+	s.reserve(false) // so that both come before their turn
+	s.mu.Unlock()
+	hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	d := s.join(hurried, &payload{bytes: []byte("a")})
+	if s.join(t.Context(), &payload{bytes: []byte("b")}) != d {
+		t.Fatal("the second does not join")
+	}
+	<-hangs
+	<-hurried.Done()
+	if !s.leave(d) {
+		t.Error("who has time does not wait any more")
+	}
+	close(read)
+	if <-d.done; d.err != nil {
+		t.Error(d.err)
+	}
+	r.want(t, "ab")
 }
 
 // TestMemoryOfAPayloadOnItsWayIsNotUsed has one of two leave a delivery that is
@@ -216,70 +249,4 @@ func TestMemoryIsKeptWithinBounds(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestLinger runs in a bubble whose clock stands still while anybody works.
-func TestLinger(t *testing.T) {
-	for name, tt := range map[string]struct {
-		size int
-		want time.Duration
-	}{
-		"little waits for more": {little - 1, linger},
-		"much is sent at once":  {little, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				start := time.Now()
-				s := newSender("a:1")
-				s.dial = func(context.Context, string, string) (net.Conn, error) {
-					if got := time.Since(start); got != tt.want {
-						t.Errorf("the connection is made after %v, want %v", got, tt.want)
-					}
-					return nil, errors.New("refused")
-				}
-				_ = s.Send(t.Context(), make([]byte, tt.size))
-			})
-		})
-	}
-}
-
-func TestWhatComesWhileASenderLingersTravelsWithIt(t *testing.T) {
-	var r receiver
-	address := listen(t, "127.0.0.1", r.serve)
-	synctest.Test(t, func(t *testing.T) {
-		s := newSender(address)
-		var wg sync.WaitGroup
-		for _, p := range []string{"a", "b"} {
-			wg.Go(func() {
-				if err := s.Send(t.Context(), []byte(p)); err != nil {
-					t.Error(err)
-				}
-			})
-			time.Sleep(linger / 2)
-		}
-		wg.Wait()
-	})
-	r.want(t, "ab")
-}
-
-// TestATurnIsNotOvertaken sends little, and then much, which does not linger.
-func TestATurnIsNotOvertaken(t *testing.T) {
-	var r receiver
-	address := listen(t, "127.0.0.1", r.serve)
-	large := strings.Repeat("b", little)
-	synctest.Test(t, func(t *testing.T) {
-		s := newSender(address)
-		s.most = little
-		var wg sync.WaitGroup
-		for _, p := range []string{"a", large} {
-			wg.Go(func() {
-				if err := s.Send(t.Context(), []byte(p)); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
-		wg.Wait()
-	})
-	r.want(t, "a", large)
 }

@@ -31,7 +31,8 @@ func (s *Sender) turn(ctx context.Context) error {
 
 // reserve reserves the next connection that may be made, and is called with mu
 // held. Turns come in the order in which they are reserved: one that lingers is
-// not overtaken.
+// not overtaken. The limiter would let too many through if it were asked for
+// times that go back.
 func (s *Sender) reserve(lingers bool) *rate.Reservation {
 	at := time.Now()
 	if lingers {

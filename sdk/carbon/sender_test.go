@@ -291,8 +291,8 @@ func TestPace(t *testing.T) {
 			made = append(made, time.Now())
 			return nil, errors.New("refused")
 		}
-		for range sends {
-			wg.Go(func() { _ = s.Send(t.Context(), []byte("x")) })
+		for i := range sends {
+			wg.Go(func() { _ = s.Send(t.Context(), make([]byte, 1+i%2*little)) })
 		}
 		wg.Wait()
 		if len(made) != 2*sends {

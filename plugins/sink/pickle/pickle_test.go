@@ -71,6 +71,12 @@ while raw:
 func TestFrameLimits(t *testing.T) {
 	long := sdk.Datapoint{Metric: strings.Repeat("m", 4000), Timestamp: 1 << 40}
 	fitting := (maxFrame - frameHead - frameTail) / datapointSize(&long)
+	// exact returns a batch whose frame would be of that many bytes.
+	exact := func(bytes int) sdk.Batch {
+		b := repeat(sdk.Datapoint{Metric: strings.Repeat("m", 4000)}, 120)
+		last := bytes - frameHead - frameTail - len(b)*datapointSize(&b[0]) - datapointSize(&sdk.Datapoint{})
+		return append(b, sdk.Datapoint{Metric: strings.Repeat("m", last)})
+	}
 	tests := []struct {
 		name string
 		in   sdk.Batch
@@ -83,6 +89,8 @@ func TestFrameLimits(t *testing.T) {
 		{"a host's largest batch", make(sdk.Batch, 5000), []int{480, 480, 480, 480, 480, 480, 480, 480, 480, 480, 200}},
 		{"long names: a frame's bytes end first", repeat(long, fitting), []int{fitting}},
 		{"long names: one more", repeat(long, fitting+1), []int{fitting, 1}},
+		{"a frame of as many bytes as may be", exact(maxFrame), []int{121}},
+		{"one byte more", exact(maxFrame + 1), []int{120, 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
