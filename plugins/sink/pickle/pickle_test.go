@@ -107,6 +107,14 @@ func TestFrameLimits(t *testing.T) {
 	}
 }
 
+func TestEncodingAllocatesNothing(t *testing.T) {
+	b := randomBatch(rand.New(rand.NewPCG(7, 8)), 5000)
+	dst := appendFrames(nil, b)
+	if n := testing.AllocsPerRun(10, func() { dst = appendFrames(dst[:0], b) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func repeat(d sdk.Datapoint, n int) sdk.Batch {
 	b := make(sdk.Batch, n)
 	for i := range b {

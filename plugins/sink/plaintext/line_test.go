@@ -91,6 +91,17 @@ func TestLinesAreTheStraightforwardOnes(t *testing.T) {
 	}
 }
 
+func TestEncodingAllocatesNothing(t *testing.T) {
+	b := randomBatch(rand.New(rand.NewPCG(7, 8)), 5000)
+	dst, err := appendLines(nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(10, func() { dst, _ = appendLines(dst[:0], b) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestPythonReadsTheValues reads lines as Carbon does.
 func TestPythonReadsTheValues(t *testing.T) {
 	b := randomBatch(rand.New(rand.NewPCG(3, 4)), 10_000)
