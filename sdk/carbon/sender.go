@@ -50,10 +50,11 @@ func NewSender(c Config) *Sender {
 // the payload may have arrived or not, and should be sent again. It does not keep
 // payload.
 //
-// The sender makes at most fifty connections a second. What is sent while one has
-// to wait for its turn travels on it together, in the order in which it came, and
-// has one outcome. Send returns a little before ctx's deadline, so that its error
-// is still heard; what others wait for is delivered all the same.
+// The sender makes at most fifty connections a second, and waits a millisecond
+// with one for less than some hundred datapoints. What is sent while a connection
+// waits travels on it together, in the order in which it came, and has one
+// outcome. Send returns a little before ctx's deadline, so that its error is still
+// heard; what others wait for is delivered all the same.
 func (s *Sender) Send(ctx context.Context, payload []byte) error {
 	p := s.take()
 	p.bytes = append(p.bytes, payload...)

@@ -41,8 +41,8 @@ func appendEnd(dst []byte, timestamp int64) []byte {
 }
 
 // appendValue appends v with the fewest digits that read back the same, as
-// [strconv.AppendFloat] does with 'g' and -1. Most values of a monitoring are
-// whole or have few decimals, and need no search for these digits.
+// [strconv.AppendFloat] does with 'g' and -1. Most values are whole
+// or have few decimals, and need no search for these digits.
 func appendValue(dst []byte, v float64) []byte {
 	if n := int64(v); float64(n) == v && -exact <= n && n <= exact && math.Float64bits(v) != 1<<63 {
 		return appendWhole(dst, n)
