@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,11 +16,6 @@ import (
 
 	"fluxgate/sdk"
 )
-
-// maxConnections is how many connections a sender makes in a second, at most. A
-// closed one occupies its port for a minute: this many leave nine tenths of
-// Linux's 28,000 for others.
-const maxConnections = 50
 
 // A Sender delivers bytes to Carbon, as the package's comment says. It is safe
 // for concurrent use.
@@ -28,6 +25,12 @@ type Sender struct {
 	pace      *rate.Limiter
 	last      atomic.Int64 // index of the address that last took a delivery
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	payloads  sync.Pool // of *payload, for use again
+
+	mu       sync.Mutex
+	reserved time.Time // from when on the latest turn is waited for
+	most     int       // bytes in a delivery of several payloads
+	open     *delivery // the one that takes what comes; nil: none waits for its turn
 }
 
 // NewSender returns a sender for valid settings. It connects to nothing yet.
@@ -37,26 +40,42 @@ func NewSender(c Config) *Sender {
 		timeout:   c.Timeout,
 		pace:      rate.NewLimiter(maxConnections, 1),
 		dial:      (&net.Dialer{}).DialContext,
+		most:      maxJoined,
 	}
 }
 
 // Send delivers payload whole over one connection, and returns nil only when the
 // far end has acknowledged it. Every other outcome is an error that wraps
 // [sdk.ErrUnavailable] and no other kind, and that names each address tried:
-// the payload may have arrived or not, and should be sent again.
+// the payload may have arrived or not, and should be sent again. It does not keep
+// payload.
 //
-// It makes at most fifty connections a second, and waits for its turn. It returns
-// a little before ctx's deadline, so that its error is still heard.
+// The sender makes at most fifty connections a second, and waits a millisecond
+// with one for less than some hundred datapoints. What is sent while a connection
+// waits travels on it together, in the order in which it came, and has one
+// outcome. Send returns a little before ctx's deadline, so that its error is still
+// heard; what others wait for is delivered all the same.
 func (s *Sender) Send(ctx context.Context, payload []byte) error {
-	ctx, cancel := beforeDeadline(ctx)
-	defer cancel()
+	p := s.take()
+	p.bytes = append(p.bytes, payload...)
+	return s.send(ctx, p)
+}
+
+// Check reports whether Carbon would take a delivery now, by one of no bytes.
+func (s *Sender) Check(ctx context.Context) error { return s.Send(ctx, nil) }
+
+// carry delivers payloads to the first address that takes them.
+func (s *Sender) carry(ctx context.Context, payloads net.Buffers) error {
 	first := s.last.Load()
 	var failures []string
 	for i := range int64(len(s.addresses)) {
 		at := (first + i) % int64(len(s.addresses))
-		err := s.pace.Wait(ctx)
+		var err error
+		if i > 0 {
+			err = s.turn(ctx)
+		}
 		if err == nil {
-			err = s.try(ctx, s.addresses[at], payload, len(s.addresses)-int(i))
+			err = s.try(ctx, s.addresses[at], payloads, len(s.addresses)-int(i))
 		}
 		if err == nil {
 			s.last.Store(at)
@@ -70,12 +89,9 @@ func (s *Sender) Send(ctx context.Context, payload []byte) error {
 	return sdk.Unavailablef("%s", strings.Join(failures, "; "))
 }
 
-// Check reports whether Carbon would take a delivery now, by one of no bytes.
-func (s *Sender) Check(ctx context.Context) error { return s.Send(ctx, nil) }
-
-// try delivers payload to one address, in its share of the time left: a dead
+// try delivers payloads to one address, in its share of the time left: a dead
 // address must not take that of the others that remain.
-func (s *Sender) try(ctx context.Context, address string, payload []byte, remaining int) error {
+func (s *Sender) try(ctx context.Context, address string, payloads net.Buffers, remaining int) error {
 	share := s.timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		share = min(share, time.Until(deadline)/time.Duration(remaining))
@@ -91,18 +107,19 @@ func (s *Sender) try(ctx context.Context, address string, payload []byte, remain
 	// A connection given up is reset, so that nothing of it is read later, after
 	// what was sent again.
 	_ = tcp.SetLinger(0)
-	if err := deliver(ctx, tcp, payload); err != nil {
+	if err := deliver(ctx, tcp, payloads...); err != nil {
 		return err
 	}
 	_ = tcp.SetLinger(-1)
 	return nil
 }
 
-// deliver sends payload and returns when the far end has read it to its end.
-func deliver(ctx context.Context, conn *net.TCPConn, payload []byte) error {
+// deliver sends payloads and returns when the far end has read them to their end.
+func deliver(ctx context.Context, conn *net.TCPConn, payloads ...[]byte) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_, err := conn.Write(payload)
+	buffers := slices.Clone(net.Buffers(payloads)) // WriteTo consumes them
+	sent, err := buffers.WriteTo(conn)
 	if err == nil {
 		err = notClosed(conn)
 	}
@@ -110,7 +127,7 @@ func deliver(ctx context.Context, conn *net.TCPConn, payload []byte) error {
 		err = conn.CloseWrite()
 	}
 	if err != nil {
-		return fmt.Errorf("send %d bytes: %w", len(payload), cause(err))
+		return fmt.Errorf("send, after %d bytes: %w", sent, cause(err))
 	}
 	// Carbon says nothing. Whatever else says something is not understood.
 	_, err = io.Copy(io.Discard, conn)

@@ -284,14 +284,15 @@ func TestPace(t *testing.T) {
 			sends = 4 * maxConnections
 		)
 		s := newSender("a:1", "b:1")
+		s.most = 1 // so that each of them travels alone
 		s.dial = func(context.Context, string, string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			made = append(made, time.Now())
 			return nil, errors.New("refused")
 		}
-		for range sends {
-			wg.Go(func() { _ = s.Send(t.Context(), nil) })
+		for i := range sends {
+			wg.Go(func() { _ = s.Send(t.Context(), make([]byte, 1+i%2*little)) })
 		}
 		wg.Wait()
 		if len(made) != 2*sends {

@@ -14,20 +14,13 @@ func main() {
 }
 
 func open(_ context.Context, c carbon.Config) (sdk.Sink, error) {
-	return sink{carbon.NewSender(c)}, nil
+	return carbon.NewSink(c, format), nil
 }
 
-// A sink is its sender, which also checks it.
-type sink struct{ *carbon.Sender }
-
-func (s sink) Write(ctx context.Context, b sdk.Batch) error {
-	if len(b) == 0 {
-		return nil
+// format is the [carbon.Format] of a pickle receiver.
+func format(dst []byte, b sdk.Batch) ([]byte, error) {
+	if err := carbon.ValidBatch(b); err != nil {
+		return nil, err
 	}
-	for _, d := range b {
-		if err := carbon.Valid(d); err != nil {
-			return err
-		}
-	}
-	return s.Send(ctx, appendFrames(make([]byte, 0, framesSize(b)), b))
+	return appendFrames(dst, b), nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"fluxgate/sdk"
 )
@@ -31,74 +32,89 @@ const (
 )
 
 const (
-	frameOverhead     = 4 + 4 + 2     // length; protocol, list and mark; appends and stop
-	datapointOverhead = 5 + 9 + 1 + 1 // the name's opcode and length; value; two tuples
+	frameHead     = 4 + 4     // length; protocol, list and mark
+	frameTail     = 2         // appends and stop
+	datapointHead = 1 + 4     // the name's opcode and length
+	datapointTail = 5 + 9 + 2 // timestamp, value, and two tuples
+	longTimestamp = 5         // bytes more of a timestamp that is no int32
 )
 
 // appendFrames appends b to dst as frames, each as full as its limits allow. Names
 // must be UTF-8, and fit into a frame.
 func appendFrames(dst []byte, b sdk.Batch) []byte {
 	for len(b) > 0 {
-		n := fit(b)
-		dst = appendFrame(dst, b[:n])
-		b = b[n:]
+		datapoints, size := fit(b)
+		dst = slices.Grow(dst, size)
+		end := len(dst) + size
+		putFrame(dst[len(dst):end], b[:datapoints])
+		dst = dst[:end]
+		b = b[datapoints:]
 	}
 	return dst
 }
 
-// framesSize returns the length of what appendFrames appends, or a little more.
-func framesSize(b sdk.Batch) int {
-	size := 0
-	for _, d := range b {
-		size += datapointSize(d)
-	}
-	return size + frameOverhead*(1+len(b)/maxFrameDatapoints+2*size/maxFrame)
-}
-
-// fit returns how many datapoints of b, which has some, the next frame takes.
-func fit(b sdk.Batch) int {
-	size := frameOverhead + datapointSize(b[0])
-	for n := 1; n < min(len(b), maxFrameDatapoints); n++ {
-		size += datapointSize(b[n])
-		if size > maxFrame {
-			return n
+// fit returns how many datapoints of b, which has some, the next frame takes, and
+// the length of that frame.
+func fit(b sdk.Batch) (datapoints, size int) {
+	b = b[:min(len(b), maxFrameDatapoints)]
+	size = frameHead + frameTail
+	for i := range b {
+		more := datapointSize(&b[i])
+		if size+more > maxFrame && i > 0 {
+			return i, size
 		}
+		size += more
 	}
-	return min(len(b), maxFrameDatapoints)
+	return len(b), size
 }
 
-func datapointSize(d sdk.Datapoint) int {
-	if isInt32(d.Timestamp) {
-		return datapointOverhead + len(d.Metric) + 1 + 4
+func datapointSize(d *sdk.Datapoint) int {
+	size := datapointHead + len(d.Metric) + datapointTail
+	if !isInt32(d.Timestamp) {
+		size += longTimestamp
 	}
-	return datapointOverhead + len(d.Metric) + 2 + 8
+	return size
 }
 
-func appendFrame(dst []byte, b sdk.Batch) []byte {
-	start := len(dst)
-	dst = append(dst, 0, 0, 0, 0, opProto, 2, opEmptyList, opMark)
-	for _, d := range b {
-		dst = appendDatapoint(dst, d)
+// putFrame writes b into the frame dst, whose length is what fit says.
+func putFrame(dst []byte, b sdk.Batch) {
+	binary.BigEndian.PutUint32(dst, uint32(len(dst)-4))
+	copy(dst[4:], []byte{opProto, 2, opEmptyList, opMark})
+	dst[len(dst)-2], dst[len(dst)-1] = opAppends, opStop
+	n := frameHead
+	for i := range b {
+		d := &b[i]
+		if !isInt32(d.Timestamp) {
+			n += putLong(dst[n:], d)
+			continue
+		}
+		to := dst[n : n+datapointHead+len(d.Metric)+datapointTail]
+		n += len(to)
+		to[0] = opBinUnicode
+		binary.LittleEndian.PutUint32(to[1:], uint32(len(d.Metric)))
+		copy(to[datapointHead:], d.Metric)
+		tail := to[len(to)-datapointTail:]
+		tail[0] = opBinInt
+		binary.LittleEndian.PutUint32(tail[1:], uint32(d.Timestamp))
+		tail[5] = opBinFloat
+		binary.BigEndian.PutUint64(tail[6:], math.Float64bits(d.Value))
+		tail[14], tail[15] = opTuple2, opTuple2
 	}
-	dst = append(dst, opAppends, opStop)
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
-	return dst
 }
 
-func appendDatapoint(dst []byte, d sdk.Datapoint) []byte {
-	dst = append(dst, opBinUnicode)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(d.Metric)))
-	dst = append(dst, d.Metric...)
-	if isInt32(d.Timestamp) {
-		dst = append(dst, opBinInt)
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(d.Timestamp))
-	} else {
-		dst = append(dst, opLong1, 8)
-		dst = binary.LittleEndian.AppendUint64(dst, uint64(d.Timestamp))
-	}
-	dst = append(dst, opBinFloat)
-	dst = binary.BigEndian.AppendUint64(dst, math.Float64bits(d.Value))
-	return append(dst, opTuple2, opTuple2)
+// putLong writes a datapoint whose timestamp is no int32, and returns its length.
+// It is rare, and made part of putFrame it would slow down the others.
+//
+//go:noinline
+func putLong(dst []byte, d *sdk.Datapoint) int {
+	to := append(dst[:0], opBinUnicode)
+	to = binary.LittleEndian.AppendUint32(to, uint32(len(d.Metric)))
+	to = append(to, d.Metric...)
+	to = append(to, opLong1, 8)
+	to = binary.LittleEndian.AppendUint64(to, uint64(d.Timestamp))
+	to = append(to, opBinFloat)
+	to = binary.BigEndian.AppendUint64(to, math.Float64bits(d.Value))
+	return len(append(to, opTuple2, opTuple2))
 }
 
 func isInt32(n int64) bool { return n == int64(int32(n)) }

@@ -70,7 +70,13 @@ while raw:
 
 func TestFrameLimits(t *testing.T) {
 	long := sdk.Datapoint{Metric: strings.Repeat("m", 4000), Timestamp: 1 << 40}
-	fitting := (maxFrame - frameOverhead) / datapointSize(long)
+	fitting := (maxFrame - frameHead - frameTail) / datapointSize(&long)
+	// exact returns a batch whose frame would be of that many bytes.
+	exact := func(bytes int) sdk.Batch {
+		b := repeat(sdk.Datapoint{Metric: strings.Repeat("m", 4000)}, 120)
+		last := bytes - frameHead - frameTail - len(b)*datapointSize(&b[0]) - datapointSize(&sdk.Datapoint{})
+		return append(b, sdk.Datapoint{Metric: strings.Repeat("m", last)})
+	}
 	tests := []struct {
 		name string
 		in   sdk.Batch
@@ -83,13 +89,12 @@ func TestFrameLimits(t *testing.T) {
 		{"a host's largest batch", make(sdk.Batch, 5000), []int{480, 480, 480, 480, 480, 480, 480, 480, 480, 480, 200}},
 		{"long names: a frame's bytes end first", repeat(long, fitting), []int{fitting}},
 		{"long names: one more", repeat(long, fitting+1), []int{fitting, 1}},
+		{"a frame of as many bytes as may be", exact(maxFrame), []int{121}},
+		{"one byte more", exact(maxFrame + 1), []int{120, 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			raw := appendFrames(nil, tt.in)
-			if size := framesSize(tt.in); len(raw) > size {
-				t.Errorf("%d bytes, more than the %d expected", len(raw), size)
-			}
 			var got []int
 			for len(raw) > 0 {
 				b, rest := readFrame(t, raw)
@@ -99,6 +104,14 @@ func TestFrameLimits(t *testing.T) {
 				t.Errorf("datapoints in the frames: %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestEncodingAllocatesNothing(t *testing.T) {
+	b := randomBatch(rand.New(rand.NewPCG(7, 8)), 5000)
+	dst := appendFrames(nil, b)
+	if n := testing.AllocsPerRun(10, func() { dst = appendFrames(dst[:0], b) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
@@ -155,6 +168,24 @@ func readFrame(t *testing.T, raw []byte) (b sdk.Batch, rest []byte) {
 	return b, rest
 }
 
+// straightforward writes b as one frame, without a thought of speed.
+func straightforward(b sdk.Batch) []byte {
+	list := []byte("\x80\x02](")
+	for _, d := range b {
+		list = binary.LittleEndian.AppendUint32(append(list, 'X'), uint32(len(d.Metric)))
+		list = append(list, d.Metric...)
+		if d.Timestamp >= math.MinInt32 && d.Timestamp <= math.MaxInt32 {
+			list = binary.LittleEndian.AppendUint32(append(list, 'J'), uint32(d.Timestamp))
+		} else {
+			list = binary.LittleEndian.AppendUint64(append(list, 0x8a, 8), uint64(d.Timestamp))
+		}
+		list = binary.BigEndian.AppendUint64(append(list, 'G'), math.Float64bits(d.Value))
+		list = append(list, 0x86, 0x86)
+	}
+	list = append(list, "e."...)
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(list))), list...)
+}
+
 func FuzzAppendFrames(f *testing.F) {
 	f.Add("vista.nodes.skyline-1.cpu.user", "température", int64(1478021700), 1.0, uint16(1))
 	f.Add("a\nb", "\xff", int64(-1), math.Inf(1), uint16(481))
@@ -167,13 +198,18 @@ func FuzzAppendFrames(f *testing.F) {
 				want[i] = sdk.Datapoint{Metric: second, Timestamp: -timestamp, Value: float64(i)}
 			}
 		}
-		raw := appendFrames(nil, want)
-		if size := framesSize(want); len(raw) > size {
-			t.Errorf("%d bytes, more than the %d expected", len(raw), size)
+		// Memory that was used before, with less room than it takes.
+		raw := appendFrames(bytes.Repeat([]byte("used"), 1000)[:6:6+n%3000], want)
+		if string(raw[:6]) != "usedus" {
+			t.Fatalf("what was there before is %q", raw[:6])
 		}
+		raw = raw[6:]
 		var got sdk.Batch
 		for len(raw) > 0 {
 			b, rest := readFrame(t, raw)
+			if frame := raw[:len(raw)-len(rest)]; !bytes.Equal(frame, straightforward(b)) {
+				t.Fatalf("a frame of %d datapoints is %q, want %q", len(b), frame, straightforward(b))
+			}
 			got, raw = append(got, b...), rest
 		}
 		if len(got) != len(want) {
@@ -186,12 +222,4 @@ func FuzzAppendFrames(f *testing.F) {
 			}
 		}
 	})
-}
-
-func BenchmarkAppendFrames(b *testing.B) {
-	batch := repeat(sdk.Datapoint{Metric: "vista.nodes.skyline-1.cpu.user", Timestamp: 1478021700, Value: 12.5}, 5000)
-	b.ReportAllocs()
-	for b.Loop() {
-		appendFrames(make([]byte, 0, framesSize(batch)), batch)
-	}
 }

@@ -14,19 +14,5 @@ func main() {
 }
 
 func open(_ context.Context, c carbon.Config) (sdk.Sink, error) {
-	return sink{carbon.NewSender(c)}, nil
-}
-
-// A sink is its sender, which also checks it.
-type sink struct{ *carbon.Sender }
-
-func (s sink) Write(ctx context.Context, b sdk.Batch) error {
-	if len(b) == 0 {
-		return nil
-	}
-	lines, err := appendLines(make([]byte, 0, linesSize(b)), b)
-	if err != nil {
-		return err
-	}
-	return s.Send(ctx, lines)
+	return carbon.NewSink(c, appendLines), nil
 }
