@@ -67,6 +67,32 @@ func read(r *http.Request) (key string, datapoints []sent, err error) {
 	return body.Key, body.Metrics, err
 }
 
+// A judge is a server that fails the test when a datapoint is not fresh.
+type judge struct {
+	t      *testing.T
+	path   string
+	mu     sync.Mutex
+	newest map[string]int64
+	count  int
+}
+
+func (j *judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	key, datapoints, err := read(r)
+	if err != nil || key != `a key & more"` || r.URL.Path != j.path {
+		j.t.Errorf("%s %s with the key %q: %v", r.Method, r.URL.Path, key, err)
+	}
+	for _, d := range datapoints {
+		if age := time.Now().Unix() - d.Timestamp; d.Timestamp <= j.newest[d.Metric] || age < 0 || age > 3600 {
+			j.t.Errorf("%v, %d seconds old, after %d", d, age, j.newest[d.Metric])
+		}
+		j.newest[d.Metric] = d.Timestamp
+	}
+	j.count += len(datapoints)
+	w.WriteHeader(http.StatusNoContent)
+}
+
 func TestEveryDatapointIsFresh(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -82,27 +108,11 @@ func TestEveryDatapointIsFresh(t *testing.T) {
 		{"below another path", func(c *Config) { c.URL += "/skyline/flux/metric_data" }, "/skyline/flux/metric_data", 40},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var mu sync.Mutex
-			newest, count := make(map[string]int64), 0
-			c := usual(serve(t, func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				defer mu.Unlock()
-				key, datapoints, err := read(r)
-				if err != nil || key != `a key & more"` || r.URL.Path != tt.path {
-					t.Errorf("%s %s with the key %q: %v", r.Method, r.URL.Path, key, err)
-				}
-				for _, d := range datapoints {
-					if age := time.Now().Unix() - d.Timestamp; d.Timestamp <= newest[d.Metric] || age < 0 || age > 3600 {
-						t.Errorf("%v, %d seconds old, after %d", d, age, newest[d.Metric])
-					}
-					newest[d.Metric] = d.Timestamp
-				}
-				count += len(datapoints)
-				w.WriteHeader(http.StatusNoContent)
-			}))
+			j := &judge{t: t, path: tt.path, newest: make(map[string]int64)}
+			c := usual(serve(t, j.ServeHTTP))
 			tt.set(&c)
 			r := mustRun(t, c)
-			if count != tt.want || r.Datapoints != int64(tt.want) || r.Statuses[204] != int64(c.Requests) || len(r.Failures) > 0 {
+			if count := j.count; count != tt.want || r.Datapoints != int64(tt.want) || r.Statuses[204] != int64(c.Requests) || len(r.Failures) > 0 {
 				t.Errorf("%d datapoints came, want %d: %+v", count, tt.want, r)
 			}
 		})
@@ -179,83 +189,6 @@ func TestAnswersAreCountedByStatus(t *testing.T) {
 	}
 	if r.Refusal != "Service Unavailable: no room in the journal" || r.Reopened != 0 {
 		t.Errorf("refused: %q, opened again: %d", r.Refusal, r.Reopened)
-	}
-}
-
-type connection interface {
-	io.Writer
-	SetLinger(int) error
-}
-
-// hijacked returns a server that closes the connection of each request, after end.
-func hijacked(t *testing.T, end func(connection)) string {
-	return serve(t, func(w http.ResponseWriter, r *http.Request) {
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		end(conn.(connection))
-		conn.Close()
-	})
-}
-
-func TestConnectionsThatTheServerCloses(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		end      func(connection)
-		answered int64
-		failure  string
-		reopened int64
-	}{
-		{"reset", func(c connection) { _ = c.SetLinger(0) }, 0, "reset", 0},
-		{"closed without an answer", func(connection) {}, 0, "closed", 0},
-		{"half an answer", func(c connection) { _, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\nDa") }, 0, "closed", 0},
-		{"no HTTP", func(c connection) { _, _ = io.WriteString(c, "220 mail.example.org ESMTP\r\n\r\n") }, 0, "malformed", 0},
-		{"of old", func(c connection) {
-			_, _ = io.WriteString(c, "HTTP/1.0 204 No Content\r\n\r\n")
-		}, 40, "", 40},
-		{"announced", func(c connection) {
-			_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\nconnection: Close\r\n\r\n")
-		}, 40, "", 40},
-		{"unannounced", func(c connection) {
-			_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
-		}, 40, "", 36},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := mustRun(t, usual(hijacked(t, tt.end)))
-			failed := int64(40) - tt.answered
-			if r.Statuses[204] != tt.answered || r.Failures[tt.failure] != failed || r.Reopened < tt.reopened || r.Reopened > tt.answered {
-				t.Errorf("%+v", r)
-			}
-		})
-	}
-}
-
-func TestHTTPSWithAPassword(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, _ := r.BasicAuth(); user != "telegraf" || password != "a secret" {
-			t.Errorf("user %q, password %q", user, password)
-		}
-		w.WriteHeader(http.StatusNoContent)
-	}))
-	t.Cleanup(server.Close)
-	c := usual(strings.Replace(server.URL, "https://", "https://telegraf:a%20secret@", 1))
-	if _, err := Run(t.Context(), c, func(Progress) {}); err == nil || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a certificate of nobody: %v", err)
-	}
-	c.Roots = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	if r := mustRun(t, c); r.Statuses[204] != 40 || strings.Contains(r.URL, "secret") {
-		t.Errorf("%+v", r)
-	}
-}
-
-func TestNobodyListens(t *testing.T) {
-	server := httptest.NewServer(nil)
-	server.Close()
-	c := usual(server.URL)
-	if _, err := Run(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), "is it running?") {
-		t.Errorf("%v", err)
 	}
 }
 
