@@ -4,8 +4,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 type connection interface {
@@ -82,5 +84,15 @@ func TestNobodyListens(t *testing.T) {
 	c := usual(server.URL)
 	if _, err := Run(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), "is it running?") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestWaitsOfThoseGivenUpCount(t *testing.T) {
+	c, long := newTally(), time.Now().Add(-time.Minute)
+	c.failed(os.ErrDeadlineExceeded, long)
+	c.unsent([]time.Time{long, long})
+	c.failed(io.EOF, long)
+	if n, least := c.waits.TotalCount(), c.waits.Min(); n != 3 || least < 59_000_000 || c.bad != 4 {
+		t.Errorf("%d waits from %d us on, of %d requests: want those of the three that were given up", n, least, c.bad)
 	}
 }
