@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -39,13 +40,18 @@ type measurement struct {
 	values     map[string][]float64
 }
 
-// parseBenchmarks reads what `go test -bench` prints.
-func parseBenchmarks(printed string) (all []measurement) {
+// parseBenchmarks reads what `go test -bench` prints. A benchmark that failed is an
+// error here; go test may pass over it.
+func parseBenchmarks(printed string) (all []measurement, err error) {
 	part := ""
 	for line := range strings.Lines(printed) {
 		words := strings.Fields(line)
 		if len(words) == 2 && words[0] == "pkg:" {
 			part = words[1]
+		}
+		if at := strings.Index(line, "--- FAIL: "); at >= 0 {
+			err = errors.Join(err, errors.New(strings.TrimSpace(line[at:])))
+			continue
 		}
 		if len(words) < 4 || !strings.HasPrefix(words[0], "Benchmark") {
 			continue
@@ -57,7 +63,7 @@ func parseBenchmarks(printed string) (all []measurement) {
 		}
 		all[i].add(words[2:])
 	}
-	return all
+	return all, err
 }
 
 // add notes one run: values, each with its unit.
@@ -100,7 +106,9 @@ func measureMicro(ctx context.Context, b *bench, out *section) {
 			out.fail(part, fmt.Errorf("go test -bench: %w: %s%s", err, stderr.String(), printed[max(0, len(printed)-500):]))
 			continue
 		}
-		found = append(found, parseBenchmarks(string(printed))...)
+		all, err := parseBenchmarks(string(printed))
+		out.fail(part, err)
+		found = append(found, all...)
 	}
 	for _, m := range found {
 		out.lines = append(out.lines, m.String())
