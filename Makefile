@@ -76,9 +76,10 @@ proto: ## generate sdk/internal/wire and sdk/python/fluxgate_pb2.py from sdk/flu
 		diff -I '^// .*protoc  *v' -I '^# Protobuf Python Version' $$f $(WIRE_OUT)/$$f || { echo "$$f is not up to date: run make proto"; exit 1; }; \
 	done
 
-bench: ## measure, as ratios within one run
-	go test -run '^$$' -bench . -benchtime 5x ./core
-	go test -run '^$$' -bench . ./sdk/... ./plugins/...
+bench: build ## measure, as ratios within one run, and write the page of numbers; BENCHFLAGS=-quick for a look at it
+	@.ci/servers
+	go build -o $(BIN)/fluxgate-bench ./core/bench
+	$(BIN)/fluxgate-bench -bin $(BIN) $(if $(BENCHFLAGS),$(BENCHFLAGS),-page core/bench/RESULTS.md)
 
 chaos: build ## break things around a running fluxgate and settle the books; CHAOSFLAGS=-subset for three minutes of it
 	@.ci/servers

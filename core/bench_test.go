@@ -1,209 +1,73 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
-	"io"
-	"net"
+	"encoding/json"
 	"net/http"
-	"os"
-	"os/exec"
-	"slices"
-	"strconv"
+	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/gorilla/mux"
+	"fluxgate/core/load"
 )
 
-// floorEnv makes the test binary the server that GETs are compared with.
-const floorEnv = "FLOOR_OF_FLUXGATE"
-
-// floor answers 204 to every GET, through net/http and gorilla/mux, and does
-// nothing else. It prints its address.
-func floor() {
-	router := mux.NewRouter()
-	router.HandleFunc("/metric_data", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNoContent)
-	}).Methods(http.MethodGet)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(listener.Addr())
-	panic(http.Serve(listener, router))
-}
-
-func startFloor(b *testing.B) (address string) {
-	b.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), floorEnv+"=1")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		b.Fatal(err)
-	}
-	return strings.TrimSpace(line)
-}
-
-// A load is GETs of one metric each over connections that stay open. Every
-// datapoint is fresh.
-type load struct {
-	conns []net.Conn
-	sent  []int // for each connection
-	start int64 // the oldest timestamp
-}
-
-func newLoad(b *testing.B, address string, connections int) *load {
-	b.Helper()
-	l := &load{sent: make([]int, connections), start: time.Now().Unix() - 3500}
-	for range connections {
-		c, err := net.Dial("tcp", address)
-		if err != nil {
-			b.Fatal(err)
+func TestBench(t *testing.T) {
+	p := launch(t, pluginsYAML("", ""))
+	url := "http://" + p.listen
+	for _, args := range [][]string{
+		{"--requests", "300"},
+		{"--requests", "300", "--rate", "1000", "--connections", "5", "--method", "post"},
+		{"--requests", "20", "--metrics-per-request", "450", "--connections", "2"},
+		{"--requests", "4000", "--connections", "1", "--names", "1"},
+	} {
+		before := p.figure(t, "fluxgate_datapoints_accepted_total")
+		stdout, stderr, code := fluxgate(t, append([]string{"bench", url, "--key", aKey, "--output", "json"}, args...)...)
+		var r load.Result
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != 0 {
+			t.Fatalf("%v: exits %d, prints %q, %q: %v", args, code, stdout, stderr, err)
 		}
-		b.Cleanup(func() { c.Close() })
-		l.conns = append(l.conns, c)
-	}
-	return l
-}
-
-// run sends requests in all, and returns how many are answered each second.
-func (l *load) run(b *testing.B, requests int) float64 {
-	began := time.Now()
-	errs := make([]error, len(l.conns))
-	var senders sync.WaitGroup
-	for i := range l.conns {
-		senders.Go(func() { errs[i] = l.send(i, requests/len(l.conns)) })
-	}
-	senders.Wait()
-	for _, err := range errs {
-		if err != nil {
-			b.Fatal(err)
+		if accepted := p.figure(t, "fluxgate_datapoints_accepted_total") - before; accepted != float64(r.Datapoints) || r.Datapoints == 0 {
+			t.Errorf("%v: %v datapoints are fresh, %d were sent", args, accepted, r.Datapoints)
+		}
+		if len(r.Failures) > 0 || len(r.Statuses) != 1 || !(r.Latency.P50 > 0 && r.Latency.P50 <= r.Latency.Max) || r.ClientCPU <= 0 {
+			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	return float64(requests) / time.Since(began).Seconds()
+	stdout, stderr, code := fluxgate(t, "bench", url, "--key", aKey, "--requests", "10", "--rate", "100")
+	if code != 0 || !strings.Contains(stdout, "10 answered") || !strings.Contains(stdout, "open loop: 100 requests a second") || !strings.Contains(stdout, "204: 10") {
+		t.Errorf("exits %d, prints %s%s", code, stdout, stderr)
+	}
 }
 
-func (l *load) send(connection, n int) error {
-	const perMetric = 3500 // as many timestamps as are young enough
-	c := l.conns[connection]
-	answers := bufio.NewReader(c)
-	var request []byte
-	for range n {
-		i := l.sent[connection]
-		l.sent[connection]++
-		request = append(request[:0], "GET /metric_data?metric=bench.connection-"...)
-		request = strconv.AppendInt(request, int64(connection), 10)
-		request = append(request, ".number-"...)
-		request = strconv.AppendInt(request, int64(i/perMetric), 10)
-		request = append(request, "&value=4567.775&timestamp="...)
-		request = strconv.AppendInt(request, l.start+int64(i%perMetric), 10)
-		request = append(request, "&key="+aKey+" HTTP/1.1\r\nHost: fluxgate\r\n\r\n"...)
-		if _, err := c.Write(request); err != nil {
-			return err
-		}
-		if err := noContent(answers); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// noContent reads one answer, which has no body.
-func noContent(r *bufio.Reader) error {
-	first, err := r.ReadSlice('\n')
-	if err != nil {
-		return err
-	}
-	if !bytes.HasPrefix(first, []byte("HTTP/1.1 204 ")) {
-		rest, _ := io.ReadAll(io.LimitReader(r, 400))
-		return fmt.Errorf("answered %s%s", first, rest)
-	}
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil || len(line) <= 2 {
-			return err
+func TestBenchSaysWhatIsWrong(t *testing.T) {
+	p := launch(t, pluginsYAML("", ""))
+	url := "http://" + p.listen
+	full := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the journal is full", http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(full.Close)
+	for _, tt := range []struct {
+		args []string
+		want string
+		code int
+	}{
+		{[]string{url, "--key", "another"}, "give --key one of the server's keys", exitFailed},
+		{[]string{url}, "give --key one of the server's keys", exitFailed},
+		{[]string{url + "/nowhere", "--key", aKey}, "below which the server has metric_data", exitFailed},
+		{[]string{full.URL, "--key", aKey}, "the journal is full", exitFailed},
+		{[]string{url, "--ca", p.file}, "holds no certificate", exitFailed},
+		{[]string{}, "accepts 1 arg", exitUsage},
+		{[]string{"ftp://" + p.listen}, "no URL of a Flux", exitUsage},
+		{[]string{url, "--method", "put"}, "must be get or post", exitUsage},
+		{[]string{url, "--metrics-per-request", "2", "--method", "get"}, "use the method post", exitUsage},
+		{[]string{url, "--names", "5"}, "give more names or fewer connections", exitUsage},
+		{[]string{url, "--output", "xml"}, "must be text or json", exitUsage},
+	} {
+		_, stderr, code := fluxgate(t, append([]string{"bench", "--requests", "200"}, tt.args...)...)
+		if code != tt.code || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%v: exits %d, says %q; want %d and %q", tt.args, code, stderr, tt.code, tt.want)
 		}
 	}
-}
-
-// BenchmarkGET compares GETs of one metric, through the input plugin and a sink
-// plugin that throws datapoints away, with the floor: in turns, in one run, as
-// the median of the turns' ratios.
-func BenchmarkGET(b *testing.B) {
-	p := launch(b, fmt.Sprintf("keys: [{key: %s}]\nsinks: {nothing: {plugin: %q}}\n", aKey, os.Args[0]))
-	bottom := startFloor(b)
-	for _, connections := range []int{1, 32, 128} {
-		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
-			ours, theirs := newLoad(b, p.listen, connections), newLoad(b, bottom, connections)
-			requests := 4096 * min(8, connections)
-			var rates, floors, shares []float64
-			for range b.N {
-				floors = append(floors, theirs.run(b, requests))
-				rates = append(rates, ours.run(b, requests))
-				shares = append(shares, rates[len(rates)-1]/floors[len(floors)-1])
-			}
-			b.ReportMetric(median(rates), "requests/s")
-			b.ReportMetric(median(floors), "floor-requests/s")
-			b.ReportMetric(median(shares), "share-of-floor")
-			b.ReportMetric(0, "ns/op")
-		})
+	if _, stderr, code := fluxgate(t, "bench", "http://"+p.admin, "--requests", "1"); code != exitFailed {
+		t.Errorf("the admin listener: exits %d, %s", code, stderr)
 	}
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	return v[len(v)/2]
-}
-
-// BenchmarkIdleMemory reports what fluxgate and four plugins hold at rest.
-func BenchmarkIdleMemory(b *testing.B) {
-	p := launch(b, fmt.Sprintf("keys: [{key: %s}]\nsinks:\n  whisper: {plugin: fluxgate-sink-whisper, config: {path: %q}}\n"+
-		"  pickle: {plugin: fluxgate-sink-pickle}\n  plaintext: {plugin: fluxgate-sink-plaintext}\n", aKey, b.TempDir()))
-	var rss, pss float64
-	for range b.N {
-		rss, pss = 0, 0
-		for _, pid := range append(p.plugins(b), p.cmd.Process.Pid) {
-			rss += memory(b, pid, "Rss:")
-			pss += memory(b, pid, "Pss:")
-		}
-	}
-	b.ReportMetric(float64(len(p.plugins(b))), "plugins")
-	b.ReportMetric(rss, "RSS-MB")
-	b.ReportMetric(pss, "PSS-MB")
-	b.ReportMetric(0, "ns/op")
-}
-
-// memory returns a figure of a process's memory in megabytes.
-func memory(b *testing.B, pid int, field string) float64 {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field); ok {
-			kB, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return kB * 1024 / 1e6
-		}
-	}
-	b.Fatalf("no %s in the memory of process %d", field, pid)
-	return 0
 }

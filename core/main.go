@@ -66,7 +66,7 @@ func rootCommand() *cobra.Command {
 	}
 	o := &options{}
 	o.addTo(root)
-	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), journalCommand(o), deadCommand(o), populateCommand(o), pluginCommand(o), versionCommand())
+	root.AddCommand(serveCommand(o), checkCommand(o), showCommand(o), journalCommand(o), deadCommand(o), populateCommand(o), pluginCommand(o), benchCommand(), versionCommand())
 	for _, group := range root.Commands() {
 		if !group.Runnable() { // else a mistyped command of it would pass for a wish for help
 			group.Args, group.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

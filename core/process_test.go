@@ -25,9 +25,6 @@ import (
 // binary, started again, is a sink that they can look into.
 
 func TestMain(m *testing.M) {
-	if os.Getenv(floorEnv) != "" {
-		floor()
-	}
 	plugintest.Main(tidy{m}, func() {
 		sdk.ServeSink(actorConfig{}, func(_ context.Context, c actorConfig) (sdk.Sink, error) { return &actor{c: c}, nil })
 	})

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A page is everything that was measured.
+type page struct {
+	machine, versions []string
+	sections          []section
+	quick             bool
+	began             time.Time
+}
+
+const preface = `# How fast
+
+This page is written by ` + "`make bench`" + `. Servers run as they ship, with every plugin a process of its own, and are driven by ` + "`fluxgate bench`" + `, which
+anybody can repeat against any Flux. What is compared runs in one go, in turns, after a load that does not count; each value is the median of %d rounds of
+%s, with the least and the greatest behind it where one is judged. **The floor** is net/http and gorilla/mux, which read the request, answer 204, and do nothing
+else. **Durable** is as it ships: on disk, with fdatasync before each answer, de-duplicated, accounted for, and delivered.
+
+Processor time is that of the core and all plugins together, from the first request until everything is delivered and the server is at rest; that of the load client, of
+Redis and of Carbon is told apart. Peak memory is the greatest resident size of each process, added up.
+
+`
+
+// markdown is the page as it is kept.
+func (p page) markdown() string {
+	var b strings.Builder
+	options := bench{options: options{quick: p.quick}}
+	fmt.Fprintf(&b, preface, options.rounds(), options.duration())
+	if p.quick {
+		b.WriteString("**This was a quick run: numbers to look at, not to keep.**\n\n")
+	}
+	list(&b, p.machine)
+	list(&b, p.versions)
+	fmt.Fprintf(&b, "- measured in %.0f minutes\n", time.Since(p.began).Minutes())
+	p.writeMarks(&b)
+	for _, s := range p.sections {
+		s.write(&b)
+	}
+	return b.String()
+}
+
+func list(b *strings.Builder, lines []string) {
+	for _, line := range lines {
+		fmt.Fprintf(b, "- %s\n", line)
+	}
+}
+
+// writeMarks writes the marks of all sections in one table.
+func (p page) writeMarks(b *strings.Builder) {
+	b.WriteString("\n## Marks\n\n| what | measured | mark | |\n|---|---|---|---|\n")
+	for _, s := range p.sections {
+		for _, m := range s.marks {
+			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", cell(m.what), cell(m.String()), m.bound, m.verdict())
+		}
+	}
+}
+
+func (s section) write(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", s.title, s.text)
+	if len(s.load) > 0 {
+		fmt.Fprintf(b, "    fluxgate bench URL --key KEY %s\n\n", strings.Join(s.load, " "))
+	}
+	if len(s.order) > 0 {
+		b.WriteString(s.table())
+	}
+	list(b, s.lines)
+	for _, f := range s.failed {
+		fmt.Fprintf(b, "- **not measured**: %s\n", cell(f))
+	}
+}
+
+// A column is a figure of a road.
+type column struct {
+	title string
+	of    func(sample) float64
+}
+
+var columns = []column{
+	{"requests/s", func(s sample) float64 { return s.RequestsPerSecond }},
+	{"datapoints/s", func(s sample) float64 { return s.DatapointsPerSecond }},
+	{"p50, ms", func(s sample) float64 { return s.Latency.P50 }},
+	{"p99, ms", func(s sample) float64 { return s.Latency.P99 }},
+	{"CPU s per million datapoints", sample.perMillion},
+	{"CPU us per request", sample.perRequest},
+	{"of Redis or Carbon, CPU s per million", func(s sample) float64 { return s.around.Seconds() / float64(s.Datapoints) * 1e6 }},
+	{"of the client, CPU us per request", func(s sample) float64 { return s.ClientCPU / float64(s.Requests) * 1e6 }},
+	{"peak memory, MB", func(s sample) float64 { return float64(s.peak) / 1e6 }},
+	{"PSS under load, MB", func(s sample) float64 { return float64(s.pss) / 1e6 }},
+}
+
+// table is a row for each road.
+func (s section) table() string {
+	var b strings.Builder
+	b.WriteString("| |")
+	for _, c := range columns {
+		fmt.Fprintf(&b, " %s |", c.title)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---:|", len(columns)) + "\n")
+	for _, road := range s.order {
+		fmt.Fprintf(&b, "| %s |", cell(road))
+		for _, c := range columns {
+			fmt.Fprintf(&b, " %s |", number(median(s.values(road, c.of))))
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// summary is a section in a few lines, for who waits for the page.
+func (s section) summary() string {
+	var b strings.Builder
+	for _, m := range s.marks {
+		fmt.Fprintf(&b, "  %s: %s, %s: %s\n", m.what, m, m.bound, m.verdict())
+	}
+	for _, f := range s.failed {
+		fmt.Fprintf(&b, "  not measured: %s\n", f)
+	}
+	return b.String()
+}
+
+// cell makes text fit into one cell.
+func cell(text string) string {
+	return strings.NewReplacer("|", "\\|", "\n", " ").Replace(text)
+}
