@@ -15,12 +15,22 @@ import (
 	"fluxgate/sdk/internal/frame"
 )
 
-// An answerer's function appends the answer to a call of a data socket, or returns an
-// error for what is no call.
+// An answerer's function answers a call of a data socket, or returns an error for what
+// is no call.
 type answerer struct {
-	answer  func(ctx context.Context, call *frame.Cursor, dst []byte) ([]byte, error)
+	answer  func(ctx context.Context, call *frame.Cursor, v voice) error
 	sending *sync.RWMutex // held for reading until an answer has left
 }
+
+// A voice sends the answer to one call.
+type voice struct {
+	limit int                // bytes of a frame behind its header
+	send  func(frame []byte) // refers to it no more when it returns
+	call  uint64
+}
+
+// begin appends the header of an answer, which send completes.
+func (v voice) begin(dst []byte) []byte { return frame.Begin(dst, frame.Answer, v.call) }
 
 // joinTimeout is how long a plugin waits for its host at a data socket.
 const joinTimeout = StartTimeout
@@ -94,20 +104,21 @@ func (d *dock) work(ctx context.Context, call uint64, c *frame.Cursor) {
 	defer d.cancel(call)
 	d.sending.RLock()
 	defer d.sending.RUnlock()
-	buffer := frames.Get().(*[]byte)
-	b, err := d.answer(ctx, c, frame.Begin((*buffer)[:0], frame.Answer, call))
-	if err != nil || len(b)-frame.HeaderSize > d.limit {
+	if err := d.answer(ctx, c, voice{d.limit, d.send, call}); err != nil {
+		slog.Error("the data socket is given up, which only costs speed", "err", err)
 		_ = d.conn.Close() // the host goes on over the portable plane
-		return
 	}
+}
+
+// send writes a frame.
+func (d *dock) send(b []byte) {
 	frame.End(b, 0)
 	d.writing.Lock()
-	_, err = d.conn.Write(b)
+	_, err := d.conn.Write(b)
 	d.writing.Unlock()
 	if err != nil {
-		_ = d.conn.Close()
+		_ = d.conn.Close() // it may be closed
 	}
-	keepFrame(buffer, b)
 }
 
 // contextOf returns a context that lasts for so many nanoseconds; 0: without end.

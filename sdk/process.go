@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,8 +33,12 @@ type Process[T any] struct {
 	conn      *grpc.ClientConn
 	remote    wire.PluginClient
 	health    grpc_health_v1.HealthClient
-	link      *link // to its data socket; nil: none
+	link      *link       // to its data socket; nil: none
+	leaving   atomic.Bool // it was asked to leave, or is being ended
 }
+
+// errEnded is why the link to a process ends with it.
+var errEnded = errors.New("the process has ended")
 
 func (p *Process[T]) dispense() error {
 	client, err := p.client.Client()
@@ -95,10 +100,11 @@ func (p *Process[T]) Done() <-chan struct{} { return p.done }
 // killed. An attached process lives on, and waits for the next host. The error
 // is the plugin's own about closing.
 func (p *Process[T]) Stop(ctx context.Context) error {
+	p.leaving.Store(true)
 	_, err := p.remote.Drain(ctx, &wire.Nothing{})
 	p.leave()
-	if p.link != nil { // of an attached process
-		p.link.close()
+	if p.link != nil {
+		p.link.close(errEnded)
 	}
 	return fromWire(err)
 }
@@ -106,7 +112,10 @@ func (p *Process[T]) Stop(ctx context.Context) error {
 // Kill ends the process at once, whatever state it is in, and what it has
 // started, unless it was attached. Stop is to be called nevertheless: it frees
 // what the host holds.
-func (p *Process[T]) Kill() { p.end() }
+func (p *Process[T]) Kill() {
+	p.leaving.Store(true)
+	p.end()
+}
 
 // pipeTimeout is how long the pipes of a process are waited for after its end.
 const pipeTimeout = 100 * time.Millisecond

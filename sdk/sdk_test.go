@@ -282,7 +282,7 @@ func (last) Resample(_ context.Context, s sdk.Series, step time.Duration) (sdk.S
 }
 
 // trapNamed returns the path of this binary under a name that makes it a trap.
-func trapNamed(t *testing.T, act string) string {
+func trapNamed(t testing.TB, act string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), trapPrefix+act)
 	if err := os.Symlink(executable(t), path); err != nil {
@@ -291,7 +291,7 @@ func trapNamed(t *testing.T, act string) string {
 	return path
 }
 
-func executable(t *testing.T) string {
+func executable(t testing.TB) string {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
@@ -301,7 +301,7 @@ func executable(t *testing.T) string {
 }
 
 // socketDir returns a folder with a short name.
-func socketDir(t *testing.T) string {
+func socketDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "s")
 	if err != nil {
