@@ -2,14 +2,18 @@ package sdk
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"fluxgate/sdk/internal/frame"
@@ -78,25 +82,34 @@ func offer(a answerer, limit int) (path string, err error) {
 	return path, nil
 }
 
-// run answers calls until the host closes the socket.
+// run answers calls until the host closes the socket, or speaks nonsense.
 func (d *dock) run() {
 	defer d.conn.Close()
+	defer d.cancelAll()
 	r := bufio.NewReaderSize(d.conn, linkBuffer)
 	for {
 		kind, call, data, err := frame.Read(r, d.limit)
 		switch {
-		case err != nil:
-			d.cancelAll()
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET):
 			return
-		case kind == frame.Cancel:
-			d.cancel(call)
-		case kind == frame.Call:
+		case err == nil && kind == frame.Call:
 			c := frame.Parts(data)
 			ctx, cancel := contextOf(c.Uint64())
 			d.enter(call, cancel)
 			go d.work(ctx, call, &c)
+		case err == nil && kind == frame.Cancel:
+			d.cancel(call)
+		default:
+			d.giveUp(cmp.Or(err, errNoCall))
+			return
 		}
 	}
+}
+
+// giveUp closes the socket, whose host goes on over the portable plane.
+func (d *dock) giveUp(why error) {
+	slog.Warn("the host speaks nonsense on the data socket, which is given up and only costs speed", "err", why)
+	_ = d.conn.Close()
 }
 
 // work answers one call.
@@ -105,8 +118,7 @@ func (d *dock) work(ctx context.Context, call uint64, c *frame.Cursor) {
 	d.sending.RLock()
 	defer d.sending.RUnlock()
 	if err := d.answer(ctx, c, voice{d.limit, d.send, call}); err != nil {
-		slog.Error("the data socket is given up, which only costs speed", "err", err)
-		_ = d.conn.Close() // the host goes on over the portable plane
+		d.giveUp(err)
 	}
 }
 
