@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,20 +64,19 @@ type caller interface {
 // folder of the host's sockets, if there is one, from which it is then removed; that
 // of a process that was attached to must be its own.
 func dialLink(ctx context.Context, s Spec, pid int, path string) (*link, error) {
-	if s.Attach != "" {
-		if listener, err := peer.Pid(path); err != nil {
-			return nil, err
-		} else if listener != pid {
-			return nil, fmt.Errorf("process %d listens there, not %d", listener, pid)
-		}
-	} else if s.SocketDir != "" && filepath.Dir(path) != filepath.Clean(s.SocketDir) {
+	if s.Attach == "" && s.SocketDir != "" && filepath.Dir(path) != filepath.Clean(s.SocketDir) {
 		return nil, errors.New("it is not in the folder for sockets")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	if s.SocketDir != "" && s.Attach == "" {
+	if s.Attach != "" {
+		if listener, err := peer.Of(conn.(*net.UnixConn)); err != nil || listener != pid {
+			_ = conn.Close()
+			return nil, cmp.Or(err, fmt.Errorf("process %d listens there, not %d", listener, pid))
+		}
+	} else if s.SocketDir != "" {
 		_ = os.Remove(path) // the plugin may have been faster
 	}
 	return newLink(conn, s.limit()), nil

@@ -52,6 +52,8 @@ func trap(act string) {
 		serveActor()
 	case "input":
 		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return echo{}, nil })
+	case "waiter":
+		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return waiter{}, nil })
 	case "demanding":
 		sdk.ServeSink(demands{Depth: 3, Names: []string{"a"}, Waits: []time.Duration{time.Second}}, func(context.Context, demands) (sdk.Sink, error) {
 			return actor{}, nil
