@@ -65,6 +65,20 @@ func (p *Process[T]) Described() Description { return p.described }
 // newest: the next Fluxgate may not speak it any more.
 func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
 
+// OverDataSocket reports whether the plugin's method is called over a data socket. A
+// plugin that offers none, or whose socket has broken, is called over gRPC.
+func (p *Process[T]) OverDataSocket() bool {
+	if p.link == nil {
+		return false
+	}
+	select {
+	case <-p.link.broken:
+		return false
+	default:
+		return true
+	}
+}
+
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {
 	_, err := p.remote.Check(ctx, &wire.Nothing{})
