@@ -87,3 +87,14 @@ func FuzzAppendBatch(f *testing.F) {
 		}
 	})
 }
+
+func TestColumnsAreMadeAndReadInTheMemoryThereIs(t *testing.T) {
+	b := Batch{{"a.b", 1478021700, 1.5}, {"c", -1, 2}}
+	data, rows := make([]byte, 0, 100), make(Batch, 0, 10)
+	if n := testing.AllocsPerRun(100, func() {
+		data = AppendBatch(data[:0], b)
+		rows, _ = ReadBatch(rows[:0], data)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
