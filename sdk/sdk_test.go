@@ -52,6 +52,8 @@ func trap(act string) {
 		serveActor()
 	case "input":
 		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return echo{}, nil })
+	case "fast-sink", "fast-input":
+		serveFast(strings.TrimPrefix(act, "fast-"))
 	case "waiter":
 		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return waiter{}, nil })
 	case "demanding":
