@@ -129,6 +129,13 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	log.await(t, "entered", 1)
 	stopped := make(chan error, 1)
 	go func() { stopped <- p.Stop(context.Background()) }()
+	within(t, deadline, "a call that comes while the plugin waits for one under way", func() {
+		for { // some come before that
+			if _, err := p.Plugin.Decode(t.Context(), sdk.Request{}); errors.Is(err, sdk.ErrUnavailable) {
+				return
+			}
+		}
+	})
 	for range cap(results) {
 		if err := <-results; err != nil && !errors.Is(err, sdk.ErrUnavailable) {
 			t.Errorf("a call: %v", err)
