@@ -57,7 +57,7 @@ func TestKitTellsWhatIsBroken(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &told); err != nil {
 		t.Fatalf("%v in\n%s", err, out)
 	}
-	if code != 1 || told.Kind != "sink" || len(told.Sentences) != 19 || !strings.Contains(complaint, "1 are broken and 0 not judged") {
+	if code != 1 || told.Kind != "sink" || len(told.Sentences) != 21 || !strings.Contains(complaint, "1 are broken and 0 not judged") {
 		t.Errorf("exit code %d, %s", code, out)
 	}
 	for _, s := range told.Sentences {

@@ -17,25 +17,32 @@ const (
 
 // AppendBatch appends b as columns.
 func AppendBatch(dst []byte, b Batch) []byte {
-	n, names := len(b), 0
-	for i := range b {
-		names += len(b[i].Metric)
-	}
-	at := len(dst)
-	dst = slices.Grow(dst, countSize+n*datapointSize+names)[:at+countSize+n*datapointSize]
+	n, names, at := len(b), 0, len(dst)
+	dst = slices.Grow(dst, countSize+n*datapointSize)[:at+countSize+n*datapointSize]
 	order := binary.LittleEndian
 	order.PutUint32(dst[at:], uint32(n))
-	timestamps := dst[at+countSize:][:8*n]
-	values := dst[at+countSize+8*n:][:8*n]
-	lengths := dst[at+countSize+16*n:][:4*n]
+	timestamps, values, lengths := columns(dst[at+countSize:], n)
 	for i := range b {
 		d := &b[i]
-		order.PutUint64(timestamps[8*i:], uint64(d.Timestamp))
-		order.PutUint64(values[8*i:], math.Float64bits(d.Value))
-		order.PutUint32(lengths[4*i:], uint32(len(d.Metric)))
-		dst = append(dst, d.Metric...)
+		order.PutUint64(timestamps[8*i:8*i+8], uint64(d.Timestamp))
+		order.PutUint64(values[8*i:8*i+8], math.Float64bits(d.Value))
+		order.PutUint32(lengths[4*i:4*i+4], uint32(len(d.Metric)))
+		names += len(d.Metric)
+	}
+	begin, end := len(dst), 0
+	dst = slices.Grow(dst, names)[:begin+names]
+	texts := dst[begin:]
+	for i := range b {
+		metric := b[i].Metric
+		copy(texts[end:end+len(metric)], metric)
+		end += len(metric)
 	}
 	return dst
+}
+
+// columns are those of n datapoints at the beginning of data, but for the metrics.
+func columns(data []byte, n int) (timestamps, values, lengths []byte) {
+	return data[:8*n], data[8*n : 16*n], data[16*n : 20*n]
 }
 
 // ReadBatch appends the datapoints that are columns in data to b. Their metrics
@@ -47,23 +54,22 @@ func ReadBatch(b Batch, data []byte) (Batch, error) {
 		return b, Invalidf("%d bytes that are no batch", len(data))
 	}
 	order := binary.LittleEndian
-	timestamps, values, lengths, names := rest[:8*n], rest[8*n:16*n], rest[16*n:20*n], text(rest[20*n:])
+	timestamps, values, lengths := columns(rest, n)
+	names := text(rest[n*datapointSize:])
 	longer := slices.Grow(b, n)[:len(b)+n]
-	end := 0
-	for i := range n {
-		start := end
-		end += int(order.Uint32(lengths[4*i:]))
-		if end > len(names) || end < start {
+	more := longer[len(b):]
+	for i := range more {
+		length := uint(order.Uint32(lengths[4*i : 4*i+4]))
+		if length > uint(len(names)) {
 			return b, Invalidf("a batch whose metrics are longer than its %d bytes", len(data))
 		}
-		longer[len(b)+i] = Datapoint{
-			Metric:    names[start:end],
-			Timestamp: int64(order.Uint64(timestamps[8*i:])),
-			Value:     math.Float64frombits(order.Uint64(values[8*i:])),
-		}
+		d := &more[i]
+		d.Metric, names = names[:length], names[length:]
+		d.Timestamp = int64(order.Uint64(timestamps[8*i : 8*i+8]))
+		d.Value = math.Float64frombits(order.Uint64(values[8*i : 8*i+8]))
 	}
-	if end != len(names) {
-		return b, Invalidf("a batch with %d bytes to spare", len(names)-end)
+	if names != "" {
+		return b, Invalidf("a batch with %d bytes to spare", len(names))
 	}
 	return longer, nil
 }

@@ -12,5 +12,9 @@
 // A plugin's author implements one of them and calls [ServeInput], [ServeSink]
 // or [ServeResampler] from main. A host calls [StartInput], [StartSink] or
 // [StartResampler]. The protocol between the two, for other languages, is
-// fluxgate.proto in this folder.
+// fluxgate.proto and PROTOCOL.md in this folder.
+//
+// An input and a sink are called over a data socket beside gRPC, which carries many
+// requests, or several batches, at once. Where it cannot be used they are called over
+// gRPC. Two abilities are for speed alone: [BulkSink] and [Recycler].
 package sdk

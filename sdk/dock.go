@@ -2,25 +2,39 @@ package sdk
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"fluxgate/sdk/internal/frame"
 )
 
-// An answerer's function appends the answer to a call of a data socket, or returns an
-// error for what is no call.
+// An answerer's function answers a call of a data socket, or returns an error for what
+// is no call.
 type answerer struct {
-	answer  func(ctx context.Context, call *frame.Cursor, dst []byte) ([]byte, error)
+	answer  func(ctx context.Context, call *frame.Cursor, v voice) error
 	sending *sync.RWMutex // held for reading until an answer has left
 }
+
+// A voice sends the answer to one call.
+type voice struct {
+	limit int                // bytes of a frame behind its header
+	send  func(frame []byte) // refers to it no more when it returns
+	call  uint64
+}
+
+// begin appends the header of an answer, which send completes.
+func (v voice) begin(dst []byte) []byte { return frame.Begin(dst, frame.Answer, v.call) }
 
 // joinTimeout is how long a plugin waits for its host at a data socket.
 const joinTimeout = StartTimeout
@@ -68,25 +82,34 @@ func offer(a answerer, limit int) (path string, err error) {
 	return path, nil
 }
 
-// run answers calls until the host closes the socket.
+// run answers calls until the host closes the socket, or speaks nonsense.
 func (d *dock) run() {
 	defer d.conn.Close()
+	defer d.cancelAll()
 	r := bufio.NewReaderSize(d.conn, linkBuffer)
 	for {
 		kind, call, data, err := frame.Read(r, d.limit)
 		switch {
-		case err != nil:
-			d.cancelAll()
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET):
 			return
-		case kind == frame.Cancel:
-			d.cancel(call)
-		case kind == frame.Call:
+		case err == nil && kind == frame.Call:
 			c := frame.Parts(data)
 			ctx, cancel := contextOf(c.Uint64())
 			d.enter(call, cancel)
 			go d.work(ctx, call, &c)
+		case err == nil && kind == frame.Cancel:
+			d.cancel(call)
+		default:
+			d.giveUp(cmp.Or(err, errNoCall))
+			return
 		}
 	}
+}
+
+// giveUp closes the socket, whose host goes on over the portable plane.
+func (d *dock) giveUp(why error) {
+	slog.Warn("the host speaks nonsense on the data socket, which is given up and only costs speed", "err", why)
+	_ = d.conn.Close()
 }
 
 // work answers one call.
@@ -94,20 +117,20 @@ func (d *dock) work(ctx context.Context, call uint64, c *frame.Cursor) {
 	defer d.cancel(call)
 	d.sending.RLock()
 	defer d.sending.RUnlock()
-	buffer := frames.Get().(*[]byte)
-	b, err := d.answer(ctx, c, frame.Begin((*buffer)[:0], frame.Answer, call))
-	if err != nil || len(b)-frame.HeaderSize > d.limit {
-		_ = d.conn.Close() // the host goes on over the portable plane
-		return
+	if err := d.answer(ctx, c, voice{d.limit, d.send, call}); err != nil {
+		d.giveUp(err)
 	}
+}
+
+// send writes a frame.
+func (d *dock) send(b []byte) {
 	frame.End(b, 0)
 	d.writing.Lock()
-	_, err = d.conn.Write(b)
+	_, err := d.conn.Write(b)
 	d.writing.Unlock()
 	if err != nil {
-		_ = d.conn.Close()
+		_ = d.conn.Close() // it may be closed
 	}
-	keepFrame(buffer, b)
 }
 
 // contextOf returns a context that lasts for so many nanoseconds; 0: without end.

@@ -2,23 +2,37 @@ package sdk
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"fluxgate/sdk/internal/frame"
+	"fluxgate/sdk/internal/peer"
 )
 
 // errNoLink says that a call did not go over the data socket, or that it broke
 // under the call. The portable plane is to be used.
 var errNoLink = errors.New("the data socket cannot be used")
 
-// linkBuffer is how much is read from a data socket at once, in bytes.
-const linkBuffer = 64 << 10
+const (
+	// linkBuffer is how much is read from a data socket at once, in bytes.
+	linkBuffer = 64 << 10
+
+	// maxCalls is how many calls are under way on a data socket at most, those that
+	// were given up and have no answer included.
+	maxCalls = 4096
+
+	// stuckTimeout is how long a plugin may leave a frame half read of which a call
+	// was given up.
+	stuckTimeout = time.Second
+)
 
 // A link is the host's end of a data socket. It is closed by what it gets that is no
 // answer, and with the process.
@@ -26,102 +40,176 @@ type link struct {
 	conn  net.Conn
 	limit int // bytes of a frame
 
-	writing sync.Mutex // held while a frame is written
+	turn chan struct{} // holds one while a frame is written
 
-	mu     sync.Mutex
-	calls  map[uint64]func(answer []byte, err error) // under way
-	last   uint64                                    // call
-	closed bool
+	mu    sync.Mutex
+	calls map[uint64]caller // under way
+	last  uint64            // call
+
+	broken chan struct{} // closed with the link
+	why    error         // read when broken is closed
+}
+
+// A caller waits for the answer to a call.
+type caller interface {
+	// take takes an answer, and reports whether it was the last one. The error is for
+	// what is no answer.
+	take(answer []byte) (last bool, err error)
+
+	// lost is told that no answer will come. It may follow an answer.
+	lost()
 }
 
 // dialLink connects to the data socket that a plugin has named. It must be in the
-// folder of the host's sockets, if there is one, from which it is then removed.
-func dialLink(ctx context.Context, s Spec, path string) (*link, error) {
-	if s.SocketDir != "" && filepath.Dir(path) != filepath.Clean(s.SocketDir) {
+// folder of the host's sockets, if there is one, from which it is then removed; that
+// of a process that was attached to must be its own.
+func dialLink(ctx context.Context, s Spec, pid int, path string) (*link, error) {
+	if s.Attach == "" && s.SocketDir != "" && filepath.Dir(path) != filepath.Clean(s.SocketDir) {
 		return nil, errors.New("it is not in the folder for sockets")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	if s.SocketDir != "" {
+	if s.Attach != "" {
+		if listener, err := peer.Of(conn.(*net.UnixConn)); err != nil || listener != pid {
+			_ = conn.Close()
+			return nil, cmp.Or(err, fmt.Errorf("process %d listens there, not %d", listener, pid))
+		}
+	} else if s.SocketDir != "" {
 		_ = os.Remove(path) // the plugin may have been faster
 	}
-	l := &link{conn: conn, limit: s.limit(), calls: make(map[uint64]func([]byte, error))}
-	go l.receive()
-	return l, nil
+	return newLink(conn, s.limit()), nil
 }
 
-// begin enters a call, whose end is told to done exactly once, from another
-// goroutine. It returns false when the link is closed.
-func (l *link) begin(done func(answer []byte, err error)) (call uint64, ok bool) {
+func newLink(conn net.Conn, limit int) *link {
+	l := &link{conn: conn, limit: limit, turn: make(chan struct{}, 1), calls: make(map[uint64]caller), broken: make(chan struct{})}
+	go l.receive()
+	return l
+}
+
+// begin enters a call. It returns false when the link is closed, or full.
+func (l *link) begin(c caller) (call uint64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.calls == nil || len(l.calls) >= maxCalls {
 		return 0, false
 	}
 	l.last++
-	l.calls[l.last] = done
+	l.calls[l.last] = c
 	return l.last, true
 }
 
-// finish takes a call out; nil if it is not under way any more.
-func (l *link) finish(call uint64) func([]byte, error) {
+// forget takes a call out that has had its last answer, or was not made.
+func (l *link) forget(call uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	done := l.calls[call]
 	delete(l.calls, call)
-	return done
 }
 
-// send writes the parts of one frame. A link that cannot be written to is closed,
-// and so is one whose plugin does not read until ctx ends.
-func (l *link) send(ctx context.Context, parts net.Buffers) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	defer context.AfterFunc(ctx, l.close)()
-	if _, err := parts.WriteTo(l.conn); err != nil {
-		l.close()
+// send writes the parts of one frame in its turn. It refers to them no more when it
+// returns, which is soon after stop is closed and hurry called: what has not left by
+// then is copied, and leaves later. It returns false if nothing has left.
+func (l *link) send(parts net.Buffers, stop <-chan struct{}) bool {
+	select {
+	case l.turn <- struct{}{}:
+	case <-stop:
+		return false
+	case <-l.broken:
+		return false
+	}
+	_ = l.conn.SetWriteDeadline(time.Time{}) // a write tells what is wrong
+	select {
+	case <-stop:
+		<-l.turn
+		return false
+	default:
+	}
+	_, err := parts.WriteTo(l.conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		go l.sendRest(slices.Concat(parts...))
+		return true
+	}
+	if err != nil {
+		l.close(err)
+	}
+	<-l.turn
+	return true
+}
+
+// sendRest writes what is left of a frame, in the turn of that.
+func (l *link) sendRest(rest []byte) {
+	defer func() { <-l.turn }()
+	for until := time.Now().Add(stuckTimeout); len(rest) > 0; {
+		_ = l.conn.SetWriteDeadline(until)
+		n, err := l.conn.Write(rest)
+		rest = rest[n:]
+		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(until)) {
+			l.close(fmt.Errorf("a frame does not leave: %w", err))
+			return
+		}
 	}
 }
+
+// hurry has a send under way return.
+func (l *link) hurry() { _ = l.conn.SetWriteDeadline(time.Unix(1, 0)) }
 
 // cancel tells the plugin that nobody waits for a call any more.
 func (l *link) cancel(call uint64) {
-	l.send(context.Background(), net.Buffers{frame.Begin(nil, frame.Cancel, call)})
+	l.send(net.Buffers{frame.Begin(nil, frame.Cancel, call)}, nil)
 }
 
-// receive takes answers until the link is closed.
+// receive takes answers until the link is closed. It never waits for a frame to
+// leave, so that a plugin which reads nothing until its answer has left is served.
 func (l *link) receive() {
-	defer l.close()
 	r := bufio.NewReaderSize(l.conn, linkBuffer)
 	for {
 		kind, call, answer, err := frame.Read(r, l.limit)
-		if err != nil || kind != frame.Answer {
+		if err == nil && kind != frame.Answer {
+			err = fmt.Errorf("frame of kind %d, and not an answer", kind)
+		}
+		if err == nil {
+			err = l.take(call, answer)
+		}
+		if err != nil {
+			l.close(err)
 			return
 		}
-		if done := l.finish(call); done != nil {
-			done(answer, nil)
-		}
 	}
 }
 
-// close ends the link, and with errNoLink every call under way.
-func (l *link) close() {
+func (l *link) take(call uint64, answer []byte) error {
 	l.mu.Lock()
-	l.closed = true
+	c := l.calls[call]
+	l.mu.Unlock()
+	if c == nil {
+		return fmt.Errorf("answer to call %d, which is not under way", call)
+	}
+	last, err := c.take(answer)
+	if last {
+		l.forget(call)
+	}
+	return err
+}
+
+// close ends the link, and every call under way.
+func (l *link) close(why error) {
+	l.mu.Lock()
 	calls := l.calls
-	l.calls = nil
+	if calls != nil {
+		l.calls, l.why = nil, why
+		close(l.broken)
+	}
 	l.mu.Unlock()
 	_ = l.conn.Close() // the second time it fails
-	for _, done := range calls {
-		done(nil, errNoLink)
+	for _, c := range calls {
+		c.lost()
 	}
 }
 
-// timeLeft is what is left of ctx's time, as it crosses the wire; 0: no limit.
-func timeLeft(ctx context.Context) uint64 {
-	deadline, ok := ctx.Deadline()
-	if !ok {
+// timeLeft is what is left until a deadline, as it crosses the wire; 0: no limit.
+func timeLeft(deadline time.Time) uint64 {
+	if deadline.IsZero() {
 		return 0
 	}
 	return uint64(max(time.Until(deadline), 1))

@@ -1,16 +1,65 @@
 package sdk
 
 import (
+	"net"
 	"net/http"
+	"time"
 
 	"fluxgate/sdk/internal/frame"
 )
 
+// A call to an input is the time that is left, in nanoseconds (0: no limit), the number
+// of requests, and each request.
+//
 // A request on a data socket is its route, method and query, the number of headers,
 // each with its name, the number of its values and these, and the body. A submission
 // is a number of flags, the key, the fault, the reply's status and body, the number
 // of dropped names and these, the batch and the backfill. Text and batches stand
 // behind their length, in bytes.
+
+// appendCall appends a frame that calls an input. Long bodies are parts of their own. It
+// returns all parts, the bytes appended, and the length of the frame behind its header.
+func appendCall(dst []byte, call uint64, group []*decoding) (parts net.Buffers, b []byte, length int) {
+	const long = 8 << 10 // bytes from which a copy costs more than another part
+	b = frame.AppendUint64(frame.Begin(dst, frame.Call, call), timeLeft(latest(group)))
+	b = frame.AppendUint32(b, uint32(len(group)))
+	var cuts []int // where a body comes between
+	var bodies [][]byte
+	more := 0
+	for _, d := range group {
+		b = appendHead(b, &d.request)
+		b = frame.AppendUint32(b, uint32(len(d.request.Body)))
+		if len(d.request.Body) < long {
+			b = append(b, d.request.Body...)
+			continue
+		}
+		cuts, bodies = append(cuts, len(b)), append(bodies, d.request.Body)
+		more += len(d.request.Body)
+	}
+	frame.End(b, more)
+	from := 0
+	for i, cut := range cuts {
+		parts = append(parts, b[from:cut], bodies[i])
+		from = cut
+	}
+	if from < len(b) {
+		parts = append(parts, b[from:])
+	}
+	return parts, b, len(b) - frame.HeaderSize + more
+}
+
+// latest is the last deadline of the requests; zero if one has none.
+func latest(group []*decoding) (last time.Time) {
+	for _, d := range group {
+		if d.deadline.IsZero() {
+			return time.Time{}
+		}
+		if d.deadline.After(last) {
+			last = d.deadline
+		}
+	}
+	return last
+}
 
 func appendHead(b []byte, r *Request) []byte {
 	b = frame.AppendText(b, r.Route)
@@ -32,8 +81,9 @@ const minRequest = 4 * 5
 
 func readRequest(c *frame.Cursor) Request {
 	r := Request{Route: c.Text(), Method: c.Text(), Query: c.Text()}
+	const usual = 32 // headers, whatever their number is said to be
 	headers := c.Count(8)
-	r.Header = make(http.Header, headers)
+	r.Header = make(http.Header, min(headers, usual))
 	for range headers {
 		name := c.Text()
 		values := make([]string, c.Count(4))
@@ -123,19 +173,34 @@ func readColumns(c *frame.Cursor, rows Batch) (b, all Batch, err error) {
 	return b, all, err
 }
 
-// The answer to a call of an input is the number of datapoints in it, as far as that
-// is known, and for each request its outcome and, if that is success, a submission.
+// The answer to a call of an input comes in one frame or several. Each has the number
+// of datapoints in it and the number of requests that it answers, and for each of
+// these its place in the call, from 0, its outcome and, if that is success, a
+// submission.
 
-// minOutcome is the least that an outcome takes, in bytes.
-const minOutcome = 8
+// minOutcome is the least that a request takes in an answer, in bytes.
+const minOutcome = 12
 
-// readOutcomes reads the answer to so many requests.
-func readOutcomes(answer []byte, requests int) ([]outcome, error) {
+// An answered is a request that has an outcome.
+type answeredRequest struct {
+	request int
+	outcome
+}
+
+// readOutcomes reads an answer, or a part of it, to so many requests.
+func readOutcomes(answer []byte, requests int) ([]answeredRequest, error) {
 	c := frame.Parts(answer)
-	rows := make(Batch, 0, c.Count(datapointSize))
-	outcomes := make([]outcome, requests)
+	datapoints := c.Count(datapointSize)
+	outcomes := make([]answeredRequest, c.Count(minOutcome))
+	if len(outcomes) == 0 || len(outcomes) > requests {
+		return nil, Invalidf("an answer to %d requests of %d", len(outcomes), requests)
+	}
+	rows := make(Batch, 0, datapoints)
 	for i := range outcomes {
 		o := &outcomes[i]
+		if o.request = int(c.Uint32()); o.request >= requests {
+			return nil, Invalidf("an answer to request %d of %d", o.request, requests)
+		}
 		if o.err = outcomeOf(&c); o.err != nil {
 			continue
 		}
@@ -143,6 +208,9 @@ func readOutcomes(answer []byte, requests int) ([]outcome, error) {
 		if o.submission, rows, err = readSubmission(&c, rows); err != nil {
 			return nil, err
 		}
+	}
+	if len(rows) != datapoints {
+		return nil, Invalidf("an answer with %d datapoints, and not %d", len(rows), datapoints)
 	}
 	return outcomes, c.Err()
 }

@@ -2,11 +2,9 @@ package sdk
 
 import (
 	"context"
-	"net"
+	"errors"
 	"sync"
 	"time"
-
-	"fluxgate/sdk/internal/frame"
 )
 
 const (
@@ -14,11 +12,8 @@ const (
 	// longer request leaves alone.
 	maxGathered = 1 << 20
 
-	// maxUnderWay is how many frames are under way to an input at most.
-	maxUnderWay = 16
-
-	// overdue is how long a frame may take before the next leaves without its
-	// answer: one slow request does not hold up those that come later.
+	// overdue is how long a frame may hold back the next without an answer to any of
+	// its requests: a slow one does not hold up those that come later.
 	overdue = 20 * time.Millisecond
 )
 
@@ -27,25 +22,29 @@ const (
 // a lone request leaves at once.
 type gathering struct {
 	*link
-	late *time.Timer // has the next frame leave
+	overdue time.Duration
+	late    *time.Timer // has the next frame leave
 
-	mu       sync.Mutex
-	waiting  []*decoding
-	underWay int // frames
+	mu      sync.Mutex
+	waiting []*decoding
+	leaving bool    // a frame is being written
+	newest  *flight // the frame that holds back the next; nil: none does
 }
 
 func newGathering(l *link) *gathering {
-	g := &gathering{link: l}
-	g.late = time.AfterFunc(time.Hour, func() { g.leave(true) })
+	g := &gathering{link: l, overdue: overdue}
+	g.late = time.AfterFunc(time.Hour, g.goOn)
+	g.late.Stop()
 	return g
 }
 
 // A decoding is one request under way.
 type decoding struct {
 	request  Request
-	deadline time.Time     // zero: none
-	left     chan struct{} // closed when the request is not referred to any more; nil: it waits
-	done     chan outcome  // has room for one
+	deadline time.Time    // zero: none
+	flight   *flight      // nil: it waits
+	place    int          // in flight
+	done     chan outcome // has room for one
 }
 
 type outcome struct {
@@ -58,16 +57,19 @@ var decodings = sync.Pool{New: func() any { return &decoding{done: make(chan out
 // decode has a plugin decode a request. When it returns nothing refers to the
 // request any more, but the submission may.
 func (g *gathering) decode(ctx context.Context, r Request) (Submission, error) {
+	if err := ctx.Err(); err != nil {
+		return Submission{}, err
+	}
 	d := decodings.Get().(*decoding)
-	d.request, d.left = r, nil
+	d.request, d.flight = r, nil
 	d.deadline, _ = ctx.Deadline()
 	g.mu.Lock()
 	g.waiting = append(g.waiting, d)
 	g.mu.Unlock()
-	g.leave(false)
+	g.leave(ctx)
 	select {
 	case o := <-d.done:
-		<-d.left
+		d.flight.await(ctx)
 		d.request = Request{}
 		decodings.Put(d)
 		return o.submission, o.err
@@ -77,7 +79,7 @@ func (g *gathering) decode(ctx context.Context, r Request) (Submission, error) {
 	}
 }
 
-// abandon gives a request up. One that is stuck on its way costs the link.
+// abandon gives a request up.
 func (g *gathering) abandon(d *decoding) {
 	g.mu.Lock()
 	for i, other := range g.waiting {
@@ -86,36 +88,54 @@ func (g *gathering) abandon(d *decoding) {
 			break
 		}
 	}
-	left := d.left
+	f := d.flight
 	g.mu.Unlock()
-	if left == nil {
+	if f == nil {
 		return
 	}
-	select {
-	case <-left:
-	default:
-		g.close()
-		<-left
+	f.stopNow()
+	<-f.left
+	d.request = Request{}
+	if f.giveUp(d.place) && f.sent {
+		go g.cancel(f.call)
 	}
 }
 
-// leave has the next frame leave, unless one is under way that is not late.
-func (g *gathering) leave(late bool) {
+// leave has the next frame leave, unless one holds it back. It does not wait for a
+// plugin that does not read longer than ctx lasts.
+func (g *gathering) leave(ctx context.Context) {
 	g.mu.Lock()
-	if len(g.waiting) == 0 || g.underWay > 0 && !late || g.underWay >= maxUnderWay {
+	if len(g.waiting) == 0 || g.leaving || g.newest != nil {
 		g.mu.Unlock()
 		return
 	}
-	group := g.next()
-	left := make(chan struct{})
-	for _, d := range group {
-		d.left = left
+	f := &flight{gathering: g, group: g.next(), stop: make(chan struct{}), left: make(chan struct{})}
+	f.awaited, f.states = len(f.group), make([]state, len(f.group))
+	for i, d := range f.group {
+		d.flight, d.place = f, i
 	}
-	g.underWay++
-	g.late.Reset(overdue)
+	g.leaving, g.newest = true, f
 	g.mu.Unlock()
-	g.depart(group)
-	close(left)
+	f.depart(ctx)
+	g.mu.Lock()
+	g.leaving = false
+	if g.newest == f {
+		g.late.Reset(g.overdue)
+	}
+	more := g.newest == nil && len(g.waiting) > 0
+	g.mu.Unlock()
+	close(f.left)
+	if more { // the answer was faster
+		go g.leave(context.Background())
+	}
+}
+
+// goOn has the next frame leave, though the one before it has no answer.
+func (g *gathering) goOn() {
+	g.mu.Lock()
+	g.newest = nil
+	g.mu.Unlock()
+	g.leave(context.Background())
 }
 
 // next takes the requests of the next frame. The caller holds mu.
@@ -133,89 +153,142 @@ func (g *gathering) next() []*decoding {
 	return group
 }
 
-// depart sends a frame, whose requests it refers to until it returns.
-func (g *gathering) depart(group []*decoding) {
-	call, ok := g.begin(func(answer []byte, err error) { g.arrive(group, answer, err) })
-	if !ok {
-		g.arrive(group, nil, errNoLink)
+// A flight is the requests of one frame on their way.
+type flight struct {
+	*gathering
+	group []*decoding
+	call  uint64
+	sent  bool          // read when left is closed
+	left  chan struct{} // closed when nothing refers to the requests any more
+	stop  chan struct{} // closed when somebody does not wait for that
+
+	// gathering.mu is held for these.
+	stopped  bool
+	states   []state // of each request
+	awaited  int     // requests that are
+	answered int     // requests that were
+}
+
+// A state is what became of a request.
+type state uint8
+
+const (
+	isAwaited state = iota
+	isGivenUp
+	isAnswered
+)
+
+// depart sends the frame. The plugin is not waited for longer than ctx lasts.
+func (f *flight) depart(ctx context.Context) {
+	var ok bool
+	if f.call, ok = f.begin(f); !ok {
+		f.lost()
 		return
 	}
 	buffer := frames.Get().(*[]byte)
-	parts, b, length := appendCall((*buffer)[:0], call, group)
-	if length > g.limit {
-		if done := g.finish(call); done != nil {
-			done(nil, errNoLink)
-		}
-	} else {
-		g.send(context.Background(), parts)
+	parts, b, length := appendCall((*buffer)[:0], f.call, f.group)
+	if length <= f.limit {
+		heeded := context.AfterFunc(ctx, f.stopNow)
+		f.sent = f.send(parts, f.stop)
+		heeded()
 	}
 	keepFrame(buffer, b)
+	if !f.sent {
+		f.forget(f.call)
+		f.lost()
+	}
 }
 
-// arrive hands out the answer to a frame, and has the next leave.
-func (g *gathering) arrive(group []*decoding, answer []byte, err error) {
-	var outcomes []outcome
-	if err == nil {
-		if outcomes, err = readOutcomes(answer, len(group)); err != nil {
-			go g.close()
-		}
+// stopNow has the frame leave now or never, as far as whoever sends it is concerned.
+func (f *flight) stopNow() {
+	f.mu.Lock()
+	first := !f.stopped
+	f.stopped = true
+	f.mu.Unlock()
+	if first {
+		close(f.stop)
 	}
-	g.mu.Lock()
-	g.underWay--
-	g.mu.Unlock()
-	for i, d := range group {
-		if err != nil {
-			d.done <- outcome{err: errNoLink}
-			continue
-		}
-		d.done <- outcomes[i]
+	select {
+	case <-f.left:
+	default:
+		f.hurry()
 	}
-	g.leave(false)
 }
 
-// appendCall appends a frame that calls an input: the time that is left, in
-// nanoseconds (0: no limit), the number of requests, and each request. Long bodies
-// are parts of their own. It returns all parts, the bytes appended, and the length
-// of the frame behind its header.
-func appendCall(dst []byte, call uint64, group []*decoding) (parts net.Buffers, b []byte, length int) {
-	const long = 8 << 10 // bytes from which a copy costs more than another part
-	b = frame.AppendUint64(frame.Begin(dst, frame.Call, call), timeOf(group))
-	b = frame.AppendUint32(b, uint32(len(group)))
-	var cuts []int // where a body comes between
-	var bodies [][]byte
-	more := 0
-	for _, d := range group {
-		b = appendHead(b, &d.request)
-		b = frame.AppendUint32(b, uint32(len(d.request.Body)))
-		if len(d.request.Body) < long {
-			b = append(b, d.request.Body...)
-			continue
-		}
-		cuts, bodies = append(cuts, len(b)), append(bodies, d.request.Body)
-		more += len(d.request.Body)
+// await returns when nothing refers to the requests any more, at the latest soon
+// after the end of ctx.
+func (f *flight) await(ctx context.Context) {
+	select {
+	case <-f.left:
+	case <-ctx.Done():
+		f.stopNow()
+		<-f.left
 	}
-	frame.End(b, more)
-	from := 0
-	for i, cut := range cuts {
-		parts = append(parts, b[from:cut], bodies[i])
-		from = cut
-	}
-	if from < len(b) {
-		parts = append(parts, b[from:])
-	}
-	return parts, b, len(b) - frame.HeaderSize + more
 }
 
-// timeOf is the longest time that a request of a frame has, as it crosses the wire.
-func timeOf(group []*decoding) uint64 {
-	var latest time.Time
-	for _, d := range group {
-		if d.deadline.IsZero() {
-			return 0
-		}
-		if d.deadline.After(latest) {
-			latest = d.deadline
+var errAnsweredTwice = errors.New("a request is answered twice")
+
+// take implements [caller]: it hands outcomes out, and has the next frame leave.
+func (f *flight) take(answer []byte) (last bool, err error) {
+	outcomes, err := readOutcomes(answer, len(f.group))
+	if err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range outcomes {
+		if err := f.hand(outcomes[i].request, outcomes[i].outcome); err != nil {
+			return false, err
 		}
 	}
-	return uint64(max(time.Until(latest), 1))
+	f.release()
+	return f.answered == len(f.group), nil
+}
+
+// hand gives a request its outcome. The caller holds mu.
+func (f *flight) hand(request int, o outcome) error {
+	switch f.states[request] {
+	case isAnswered:
+		return errAnsweredTwice
+	case isAwaited:
+		f.awaited--
+		f.group[request].done <- o
+	}
+	f.states[request] = isAnswered
+	f.answered++
+	return nil
+}
+
+// giveUp reports whether this was the last request that was awaited.
+func (f *flight) giveUp(request int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.states[request] != isAwaited {
+		return false
+	}
+	f.states[request] = isGivenUp
+	f.awaited--
+	return f.awaited == 0 && f.answered < len(f.group)
+}
+
+// lost implements [caller].
+func (f *flight) lost() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.group {
+		_ = f.hand(i, outcome{err: errNoLink}) // one that is answered stays so
+	}
+	f.release()
+}
+
+// release no longer holds back the next frame. The caller holds mu.
+func (f *flight) release() {
+	if f.newest != f {
+		return
+	}
+	f.newest = nil
+	f.late.Stop()
+	if len(f.waiting) > 0 && !f.leaving {
+		go f.leave(context.Background())
+	}
 }

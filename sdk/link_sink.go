@@ -14,30 +14,48 @@ import (
 // number of batches, and each batch as columns behind its length. Its answer is an
 // outcome.
 
+// A writing is one call to a sink.
+type writing struct{ outcome chan error } // has room for an answer and its loss
+
+// take implements [caller].
+func (w writing) take(answer []byte) (last bool, err error) {
+	outcome, err := readOutcome(answer)
+	if err == nil {
+		w.outcome <- outcome
+	}
+	return err == nil, err
+}
+
+func (w writing) lost() { w.outcome <- errNoLink }
+
 // write has a plugin write batches, in their order.
 func (l *link) write(ctx context.Context, batches []Batch) error {
-	outcome := make(chan error, 1)
-	call, ok := l.begin(func(answer []byte, err error) {
-		if err == nil {
-			err = readOutcome(answer)
-		}
-		outcome <- err
-	})
+	w := writing{make(chan error, 2)}
+	call, ok := l.begin(w)
 	if !ok {
 		return errNoLink
 	}
 	buffer := frames.Get().(*[]byte)
-	bytes := frame.AppendUint64(frame.Begin((*buffer)[:0], frame.Call, call), timeLeft(ctx))
+	deadline, _ := ctx.Deadline()
+	bytes := frame.AppendUint64(frame.Begin((*buffer)[:0], frame.Call, call), timeLeft(deadline))
 	bytes = appendBatches(bytes, batches)
 	frame.End(bytes, 0)
-	if len(bytes)-frame.HeaderSize > l.limit {
-		l.finish(call)
+	sent := len(bytes)-frame.HeaderSize <= l.limit
+	if sent {
+		stop := context.AfterFunc(ctx, l.hurry)
+		sent = l.send(net.Buffers{bytes}, ctx.Done())
+		stop()
+	}
+	keepFrame(buffer, bytes)
+	if !sent {
+		l.forget(call)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return errNoLink
 	}
-	l.send(ctx, net.Buffers{bytes})
-	keepFrame(buffer, bytes)
 	select {
-	case err := <-outcome:
+	case err := <-w.outcome:
 		return err
 	case <-ctx.Done():
 		go l.cancel(call)
@@ -58,17 +76,18 @@ func keepFrame(buffer *[]byte, b []byte) {
 	}
 }
 
-// readOutcome reads the outcome of a call. What is none makes the link useless.
-func readOutcome(answer []byte) error {
+// readOutcome reads the outcome of a call.
+func readOutcome(answer []byte) (outcome, err error) {
 	c := frame.Parts(answer)
-	err := outcomeOf(&c)
-	if c.Err() != nil {
-		return errNoLink
-	}
-	return err
+	outcome = outcomeOf(&c)
+	return outcome, c.Err()
 }
 
 // An outcome is a status code of gRPC, 0 for success, and the text of an error.
+
+// codeTooLong is that of an outcome which is longer than a frame may be. It is to be
+// asked for over the portable plane.
+const codeTooLong = codes.ResourceExhausted
 
 func appendOutcome(dst []byte, err error) []byte {
 	if err == nil {
@@ -79,11 +98,14 @@ func appendOutcome(dst []byte, err error) []byte {
 }
 
 func outcomeOf(c *frame.Cursor) error {
-	code, text := c.Uint32(), string(c.Bytes())
-	if code == 0 {
+	code, text := codes.Code(c.Uint32()), string(c.Bytes())
+	switch code {
+	case codes.OK:
 		return nil
+	case codeTooLong:
+		return errNoLink
 	}
-	return errorOf(codes.Code(code), text)
+	return errorOf(code, text)
 }
 
 func appendBatches(dst []byte, batches []Batch) []byte {

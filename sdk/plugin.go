@@ -56,8 +56,9 @@ type BulkSink interface {
 }
 
 // A Recycler is an [Input] that uses the memory of its submissions again.
-// Implementing it is optional. Recycle is called once for each [Submission] that
-// Decode has returned without an error, when nothing refers to it any more.
+// Implementing it is optional. Recycle is called at most once for each [Submission]
+// that Decode has returned without an error, when nothing refers to it any more, and
+// must be safe for concurrent use, also with Decode.
 type Recycler interface {
 	Recycle(Submission)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,8 +34,12 @@ type Process[T any] struct {
 	conn      *grpc.ClientConn
 	remote    wire.PluginClient
 	health    grpc_health_v1.HealthClient
-	link      *link // to its data socket; nil: none
+	link      *link       // to its data socket; nil: none
+	leaving   atomic.Bool // it was asked to leave, or is being ended
 }
+
+// errEnded is why the link to a process ends with it.
+var errEnded = errors.New("the process has ended")
 
 func (p *Process[T]) dispense() error {
 	client, err := p.client.Client()
@@ -60,6 +65,20 @@ func (p *Process[T]) Described() Description { return p.described }
 // Outdated reports whether the plugin speaks an older protocol than the host's
 // newest: the next Fluxgate may not speak it any more.
 func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
+
+// OverDataSocket reports whether the plugin's method is called over a data socket. A
+// plugin that offers none, or whose socket has broken, is called over gRPC.
+func (p *Process[T]) OverDataSocket() bool {
+	if p.link == nil {
+		return false
+	}
+	select {
+	case <-p.link.broken:
+		return false
+	default:
+		return true
+	}
+}
 
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {
@@ -96,10 +115,11 @@ func (p *Process[T]) Done() <-chan struct{} { return p.done }
 // killed. An attached process lives on, and waits for the next host. The error
 // is the plugin's own about closing.
 func (p *Process[T]) Stop(ctx context.Context) error {
+	p.leaving.Store(true)
 	_, err := p.remote.Drain(ctx, &wire.Nothing{})
 	p.leave()
-	if p.link != nil { // of an attached process
-		p.link.close()
+	if p.link != nil {
+		p.link.close(errEnded)
 	}
 	return fromWire(err)
 }
@@ -107,7 +127,10 @@ func (p *Process[T]) Stop(ctx context.Context) error {
 // Kill ends the process at once, whatever state it is in, and what it has
 // started, unless it was attached. Stop is to be called nevertheless: it frees
 // what the host holds.
-func (p *Process[T]) Kill() { p.end() }
+func (p *Process[T]) Kill() {
+	p.leaving.Store(true)
+	p.end()
+}
 
 // pipeTimeout is how long the pipes of a process are waited for after its end.
 const pipeTimeout = 100 * time.Millisecond

@@ -32,6 +32,9 @@ func TestAPluginThatIsMadeOfThePage(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "stored")
 	p := startPage(t, file)
+	if !p.OverDataSocket() {
+		t.Error("it is not called over the data socket that the page describes")
+	}
 	if d, err := p.Describe(t.Context()); err != nil || d.Kind != "sink" || len(d.Settings) != 1 || d.Settings[0].Default != nil {
 		t.Errorf("it is described as %+v, %v", d, err)
 	}
@@ -50,6 +53,9 @@ func TestAPluginThatIsMadeOfThePage(t *testing.T) {
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != want.String() {
 		t.Errorf("it stored %d bytes, want %d: %v", len(got), want.Len(), err)
+	}
+	if !p.OverDataSocket() {
+		t.Error("its data socket has broken")
 	}
 	gone := watch(t, p.Pid())
 	if err := p.Stop(t.Context()); err != nil {

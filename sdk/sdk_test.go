@@ -52,6 +52,10 @@ func trap(act string) {
 		serveActor()
 	case "input":
 		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return echo{}, nil })
+	case "fast-sink", "fast-input":
+		serveFast(strings.TrimPrefix(act, "fast-"))
+	case "waiter":
+		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return waiter{}, nil })
 	case "demanding":
 		sdk.ServeSink(demands{Depth: 3, Names: []string{"a"}, Waits: []time.Duration{time.Second}}, func(context.Context, demands) (sdk.Sink, error) {
 			return actor{}, nil
@@ -282,7 +286,7 @@ func (last) Resample(_ context.Context, s sdk.Series, step time.Duration) (sdk.S
 }
 
 // trapNamed returns the path of this binary under a name that makes it a trap.
-func trapNamed(t *testing.T, act string) string {
+func trapNamed(t testing.TB, act string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), trapPrefix+act)
 	if err := os.Symlink(executable(t), path); err != nil {
@@ -291,7 +295,7 @@ func trapNamed(t *testing.T, act string) string {
 	return path
 }
 
-func executable(t *testing.T) string {
+func executable(t testing.TB) string {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
@@ -301,7 +305,7 @@ func executable(t *testing.T) string {
 }
 
 // socketDir returns a folder with a short name.
-func socketDir(t *testing.T) string {
+func socketDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "s")
 	if err != nil {

@@ -177,8 +177,11 @@ type guest[T any] struct {
 
 var errNotOpen = errors.New("the plugin is not open")
 
+// call refuses what comes while the plugin closes: that may wait for long.
 func (g *guest[T]) call(f func(T) error) error {
-	g.mu.RLock()
+	if !g.mu.TryRLock() {
+		return Unavailablef("%w", errNotOpen)
+	}
 	defer g.mu.RUnlock()
 	if g.plugin == nil || g.closed {
 		return Unavailablef("%w", errNotOpen)

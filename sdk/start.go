@@ -117,12 +117,38 @@ func (p *Process[T]) join(ctx context.Context, s Spec, socket string) {
 	if socket == "" || s.Portable {
 		return
 	}
-	link, err := dialLink(ctx, s, socket)
+	log := s.Log
+	if log == nil {
+		log = slog.Default().With("plugin", s.Name)
+	}
+	link, err := dialLink(ctx, s, p.Pid(), socket)
 	if err != nil {
-		cmp.Or(s.Log, slog.Default()).Warn("the plugin's data socket cannot be used, which only costs speed", "socket", socket, "err", err)
+		log.Warn("the plugin's data socket cannot be used, which only costs speed", "socket", socket, "err", err)
 		return
 	}
 	p.link = link
+	go p.follow(link, log)
+}
+
+// partingTime is how much longer than its data socket a process that ends may live.
+const partingTime = time.Second
+
+// follow closes the link when the process has ended, and tells of one that breaks
+// under a process that lives on.
+func (p *Process[T]) follow(l *link, log *slog.Logger) {
+	select {
+	case <-p.done:
+		l.close(errEnded)
+		return
+	case <-l.broken:
+	}
+	select {
+	case <-p.done:
+	case <-time.After(partingTime):
+		if !p.leaving.Load() {
+			log.Warn("the plugin's data socket has broken, which only costs speed until the plugin is started again", "err", l.why)
+		}
+	}
 }
 
 // open opens the plugin if it describes itself as one of that kind with those

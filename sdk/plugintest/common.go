@@ -22,14 +22,40 @@ var common = []sentence{
 	{"opens once, and as its own kind", opensOnce},
 	{"is unavailable before it is opened and after it has drained", isUnavailableWhenShut},
 	{"writes nothing to standard output but the handshake", staysSilent},
-	{"finishes a call whose context has ended", obeysContext},
+	onBoth("finishes a call whose context has ended", obeysContext),
 	{"leaves within its time when it is asked to", leavesWhenAsked},
 	{"leaves when its host has died", leavesWithItsHost},
 }
 
+// last is the sentence for every kind that is about what was asked by the others.
+var last = []sentence{{"keeps its data socket, if it offers one, whatever it is asked", keepsItsDataSocket}}
+
+// opens finds out whether the program offers a data socket, too.
 func opens(ctx context.Context, k *kit) error {
-	_, err := k.one(ctx)
+	p, err := k.one(ctx)
+	if err == nil && p.OverDataSocket() {
+		k.other = &kit{Program: k.Program, folder: k.folder, reading: k.reading, portable: true}
+	}
 	return err
+}
+
+// keepsItsDataSocket looks at what the other sentences have left of it.
+func keepsItsDataSocket(ctx context.Context, k *kit) error {
+	p, err := k.one(ctx)
+	if err != nil {
+		return err
+	}
+	if k.other != nil {
+		worked, cancel := within(ctx)
+		defer cancel()
+		if err := p.work(worked); err != nil {
+			return err
+		}
+	}
+	if k.inspect(p); k.broken {
+		return brokenf("what it said on its data socket is no answer, or it has closed that")
+	}
+	return nil
 }
 
 func describesItself(ctx context.Context, k *kit) error {
@@ -162,22 +188,39 @@ const patience = 2 * time.Second
 // obeysContext gives calls up as soon as they are sent. What the plugin makes of
 // that shows when it drains, for that waits for the calls under way.
 func obeysContext(ctx context.Context, k *kit) error {
-	s, err := k.opened(ctx)
+	work, drain, end, err := k.drainable(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.kill()
+	defer end()
 	for n := range 5 {
 		short, cancel := context.WithTimeout(ctx, time.Duration(1<<(2*n))*time.Millisecond)
-		_ = s.work(short, k.Kind)
+		_ = work(short)
 		cancel()
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := s.drain(ctx); err != nil {
+	if err := drain(ctx); err != nil {
 		return brokenf("a call whose context has ended goes on for more than %v: %v", patience, err)
 	}
 	return nil
+}
+
+// drainable starts a plugin that can be given work and be drained: over gRPC by hand,
+// and over its data socket by a host.
+func (k *kit) drainable(ctx context.Context) (work, drain func(context.Context) error, end func(), err error) {
+	if k.other == nil {
+		s, err := k.opened(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return func(ctx context.Context) error { return s.work(ctx, k.Kind) }, s.drain, s.kill, nil
+	}
+	p, err := k.start(ctx, k.Settings)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return p.work, p.Stop, p.leave, nil
 }
 
 func leavesWhenAsked(ctx context.Context, k *kit) error {

@@ -10,17 +10,19 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"fluxgate/sdk"
 )
 
 var inputSentences = []sentence{
-	{"decodes its cases", decodesItsCases},
-	{"decodes the same request to the same submission, also at once", decodesAlike},
-	{"answers whatever comes with a submission or a refusal", survivesGarbage},
-	{"submits finite values only", submitsFiniteValues},
-	{"replies, where it does so by itself, with a status from 200 to 599, and JSON or nothing", repliesInForm},
+	onBoth("decodes its cases", decodesItsCases),
+	onBoth("decodes the same request to the same submission, also at once", decodesAlike),
+	{"decodes alike whatever else it decodes, also in memory that it uses again", decodesAmongOthers},
+	onBoth("answers whatever comes with a submission or a refusal", survivesGarbage),
+	onBoth("submits finite values only", submitsFiniteValues),
+	onBoth("replies, where it does so by itself, with a status from 200 to 599, and JSON or nothing", repliesInForm),
 }
 
 // An input is a running input plugin.
@@ -91,7 +93,7 @@ func decodesAlike(ctx context.Context, k *kit) error {
 	if err != nil {
 		return err
 	}
-	defer in.leave()
+	defer k.done(in)
 	const calls = 8
 	for _, c := range cases {
 		if c.timed {
@@ -112,13 +114,39 @@ func decodesAlike(ctx context.Context, k *kit) error {
 	return nil
 }
 
+// decodesAmongOthers has each case decoded alone, and then all at once, again and
+// again, so that what is used again was used for another.
+func decodesAmongOthers(ctx context.Context, k *kit) error {
+	in, cases, err := k.ownInputAndCases(ctx)
+	if err != nil {
+		return err
+	}
+	defer k.done(in)
+	cases = slices.DeleteFunc(cases, func(c request) bool { return c.timed })
+	alone, errs := make([]sdk.Submission, len(cases)), make([]error, len(cases))
+	for i, c := range cases {
+		alone[i], errs[i] = in.decode(ctx, c.request)
+	}
+	const callers, rounds = 4, 64
+	return each(callers, func(caller int) error {
+		for n := range rounds * min(1, len(cases)) {
+			i := (caller + n) % len(cases)
+			s, err := in.decode(ctx, cases[i].request)
+			if !reflect.DeepEqual(s, alone[i]) || fmt.Sprint(err) != fmt.Sprint(errs[i]) {
+				return brokenf("%s: alone it decodes to %+v, %v, and among others to %+v, %v", cases[i].name, alone[i], errs[i], s, err)
+			}
+		}
+		return nil
+	})
+}
+
 // survivesGarbage sends bytes of all kinds, and cases that are cut off or changed.
 func survivesGarbage(ctx context.Context, k *kit) error {
 	in, cases, err := k.ownInputAndCases(ctx)
 	if err != nil {
 		return err
 	}
-	defer in.leave()
+	defer k.done(in)
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, g := range append(noises(random), variants(random, cases)...) {
 		if _, err := in.decode(ctx, g); err != nil && !errors.Is(err, sdk.ErrInvalid) {

@@ -28,19 +28,25 @@ var broken = map[string]map[string]string{
 		"staying":                          "leaves within its time when it is asked to",
 	},
 	"sink": {
-		"forgetting":              "stores what it acknowledges",
-		"hurrying":                "stores what it acknowledges, however short the time",
-		"refusing nothing":        "accepts an empty batch",
-		"keeping the first":       "accepts the same batch twice, and the last value of an interval stays",
-		"losing under load":       "stores what several calls bring at once",
-		"cutting":                 "stores a batch of 5,000 datapoints",
-		"hoping":                  "stores a bad datapoint or refuses it as invalid, and goes on",
-		"dying of it":             "stores a bad datapoint or refuses it as invalid, and goes on",
-		"forgetting when stopped": "keeps what it has acknowledged when it is stopped",
-		"storing later":           "keeps what it has acknowledged when it is killed",
+		"forgetting":                      "stores what it acknowledges",
+		"forgetting over gRPC":            "stores what it acknowledges",
+		"forgetting over the data socket": "stores what it acknowledges",
+		"shuffling several batches":       "stores several batches at once in their order, or says that it has not",
+		"losing one of several":           "stores several batches at once in their order, or says that it has not",
+		"hushing up a bad batch":          "stores a bad datapoint or refuses it as invalid, and goes on",
+		"hurrying":                        "stores what it acknowledges, however short the time",
+		"refusing nothing":                "accepts an empty batch",
+		"keeping the first":               "accepts the same batch twice, and the last value of an interval stays",
+		"losing under load":               "stores what several calls bring at once",
+		"cutting":                         "stores a batch of 5,000 datapoints",
+		"hoping":                          "stores a bad datapoint or refuses it as invalid, and goes on",
+		"dying of it":                     "stores a bad datapoint or refuses it as invalid, and goes on",
+		"forgetting when stopped":         "keeps what it has acknowledged when it is stopped",
+		"storing later":                   "keeps what it has acknowledged when it is killed",
 	},
 	"input": {
 		"misreading":              "decodes its cases",
+		"showing what was before": "decodes alike whatever else it decodes, also in memory that it uses again",
 		"wavering":                "decodes the same request to the same submission, also at once",
 		"hoping":                  "answers whatever comes with a submission or a refusal",
 		"dying of it":             "answers whatever comes with a submission or a refusal",
@@ -65,11 +71,12 @@ var broken = map[string]map[string]string{
 
 // withoutSDK are lies that the sdk does not let a plugin tell. These liars are sinks.
 var withoutSDK = map[string]string{
-	"opening for everybody": "opens once, and as its own kind",
-	"opening twice":         "opens once, and as its own kind",
-	"working unopened":      "is unavailable before it is opened and after it has drained",
-	"working when drained":  "is unavailable before it is opened and after it has drained",
-	"refusing when drained": "is unavailable before it is opened and after it has drained",
+	"opening for everybody":       "opens once, and as its own kind",
+	"opening twice":               "opens once, and as its own kind",
+	"working unopened":            "is unavailable before it is opened and after it has drained",
+	"working when drained":        "is unavailable before it is opened and after it has drained",
+	"refusing when drained":       "is unavailable before it is opened and after it has drained",
+	"babbling on its data socket": "keeps its data socket, if it offers one, whatever it is asked",
 }
 
 // program is this test binary under the name of a liar.
@@ -176,6 +183,38 @@ func TestOfWhatDoesNotOpenNothingElseIsJudged(t *testing.T) {
 			if !errors.Is(r.Err, plugintest.ErrNotJudged) {
 				t.Errorf("%s: %v", r.Sentence, r.Err)
 			}
+		}
+	}
+}
+
+// A sink may leave it to its host to come with fewer batches.
+func TestASinkMayRefuseSeveralBatches(t *testing.T) {
+	if names := findings(t, program(t, "sink", "refusing several")); names != nil {
+		t.Errorf("it breaks %q", names)
+	}
+}
+
+// What is wrong on one plane alone is told of that plane.
+func TestBothPlanesAreJudged(t *testing.T) {
+	for kind, lie := range map[string]string{"sink": "forgetting", "input": "misreading"} {
+		for _, plane := range []string{"over gRPC", "over the data socket"} {
+			t.Run(kind+" "+plane, func(t *testing.T) {
+				t.Parallel()
+				broken := 0
+				_ = program(t, kind, lie+" "+plane).Test(t.Context(), func(r plugintest.Result) {
+					if r.Err == nil {
+						return
+					}
+					broken++
+					if text := r.Err.Error(); strings.Contains(text, "over gRPC: ") != (plane == "over gRPC") ||
+						strings.Contains(text, "over its data socket: ") == (plane == "over gRPC") {
+						t.Errorf("%s: %s", r.Sentence, text)
+					}
+				})
+				if broken == 0 {
+					t.Error("it breaks nothing")
+				}
+			})
 		}
 	}
 }

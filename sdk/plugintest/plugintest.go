@@ -9,7 +9,9 @@
 //		plugintest.Sink(t, map[string]any{"path": path}, func() sdk.Batch { return readBack(path) })
 //	}
 //
-// A [Program] in any other language is tested by the same sentences.
+// A [Program] in any other language is tested by the same sentences. Those about the
+// plugin's own method are judged over its data socket, if it offers one, and over
+// gRPC.
 //
 // Every sentence has a liar in the kit's own tests, a plugin that breaks it and no
 // other. The kit gives no false alarm: what it fails breaks the contract. It cannot

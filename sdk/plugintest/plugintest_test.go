@@ -55,7 +55,7 @@ type lenient struct {
 func serveLiar(kind, lie string) {
 	host := os.Getppid()
 	switch lie {
-	case "opening for everybody", "opening twice", "working unopened", "working when drained", "refusing when drained":
+	case "opening for everybody", "opening twice", "working unopened", "working when drained", "refusing when drained", "babbling on its data socket":
 		serveRaw(lie)
 	case "describing vaguely":
 		serveAs(kind, lie, vague{}, func(c vague) string { return c.Path })
@@ -86,10 +86,20 @@ func serveAs[C any](kind, lie string, defaults C, path func(C) string) {
 		}
 		return &liar{lie: lie, path: path(c), stdout: stdout}, nil
 	}
-	switch kind {
-	case "input":
+	switch {
+	case kind == "input" && lie == "showing what was before":
+		sdk.ServeInput(defaults, func(_ context.Context, c C) (sdk.Input, error) {
+			l, err := open(c)
+			return &recycler{liar: l}, err
+		})
+	case kind == "sink" && severalAtOnce[lie] != nil:
+		sdk.ServeSink(defaults, func(_ context.Context, c C) (sdk.Sink, error) {
+			l, err := open(c)
+			return bulk{l}, err
+		})
+	case kind == "input":
 		sdk.ServeInput(defaults, func(_ context.Context, c C) (sdk.Input, error) { return open(c) })
-	case "resampler":
+	case kind == "resampler":
 		sdk.ServeResampler(defaults, func(_ context.Context, c C) (sdk.Resampler, error) { return open(c) })
 	default:
 		sdk.ServeSink(defaults, func(_ context.Context, c C) (sdk.Sink, error) { return open(c) })
@@ -143,6 +153,10 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 		if of(b, "acknowledged") {
 			return nil
 		}
+	case "forgetting over gRPC", "forgetting over the data socket":
+		if of(b, "acknowledged") && l.asked() {
+			return nil
+		}
 	case "forgetting when stopped":
 		if of(b, "stopped") {
 			return nil
@@ -156,7 +170,9 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 			return sdk.Invalidf("an empty batch")
 		}
 	case "keeping the first":
-		b = l.unseen(b)
+		if of(b, "twice") {
+			b = l.unseen(b)
+		}
 	case "losing under load":
 		if l.calls.Add(1); l.company(1) && of(b, "concurrent") {
 			return nil
@@ -263,7 +279,7 @@ func (l *liar) Decode(ctx context.Context, r sdk.Request) (sdk.Submission, error
 			s.Invalid = "line: " + line
 			return s, nil
 		}
-		if l.lie == "misreading" {
+		if l.lie == "misreading" || strings.HasPrefix(l.lie, "misreading over") && l.asked() {
 			d.Timestamp++
 		}
 		s.Batch = append(s.Batch, d)

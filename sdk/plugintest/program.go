@@ -75,13 +75,36 @@ type kit struct {
 	Program
 	sentences []sentence
 	folder    string // for the sockets
+	portable  bool   // it calls the plugin over gRPC alone
+	other     *kit   // of a program with a data socket: the same over gRPC; else nil
 
 	mu     sync.Mutex
 	shared plugin // of the sentences that leave it as it was
+	broken bool   // a data socket has not lasted
 
-	reading   sync.Mutex // held by who reads back
+	reading   *sync.Mutex // held by who reads back
 	laws      sync.Mutex
 	resampled []resampled // by the first law
+}
+
+// onBoth is a sentence about the plugin's own method. It is judged over the data
+// socket, where the program offers one, and over gRPC.
+func onBoth(name string, hold func(context.Context, *kit) error) sentence {
+	return sentence{name, func(ctx context.Context, k *kit) error {
+		if k.other == nil {
+			return hold(ctx, k)
+		}
+		planes := []struct {
+			name string
+			kit  *kit
+		}{{"over its data socket", k}, {"over gRPC", k.other}}
+		return each(len(planes), func(i int) error {
+			if err := hold(ctx, planes[i].kit); err != nil {
+				return fmt.Errorf("%s: %w", planes[i].name, err)
+			}
+			return nil
+		})
+	}}
 }
 
 func (p Program) kit() (*kit, error) {
@@ -99,8 +122,8 @@ func (p Program) kit() (*kit, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kit{Program: p, folder: folder}
-	for _, s := range slices.Concat(first, sentences, common) {
+	k := &kit{Program: p, folder: folder, reading: &sync.Mutex{}}
+	for _, s := range slices.Concat(first, sentences, common, last) {
 		if s.name != steady || !p.Tally {
 			k.sentences = append(k.sentences, s)
 		}
@@ -118,9 +141,15 @@ func (k *kit) judge(ctx context.Context) iter.Seq[Result] {
 		defer k.end()
 		opening := k.hold(ctx, k.sentences[0])
 		going := yield(opening)
-		for _, result := range k.holdAll(ctx, k.sentences[1:], opening.Err) {
+		last := len(k.sentences) - 1
+		for _, result := range k.holdAll(ctx, k.sentences[1:last], opening.Err) {
 			if r := <-result; going {
 				going = yield(r)
+			}
+		}
+		for _, result := range k.holdAll(ctx, k.sentences[last:], opening.Err) { // which is about all others
+			if r := <-result; going {
+				yield(r)
 			}
 		}
 	}
@@ -159,6 +188,9 @@ func (k *kit) end() {
 	if k.shared != nil {
 		k.shared.leave()
 	}
+	if k.other != nil {
+		k.other.end()
+	}
 	_ = os.RemoveAll(k.folder) // an empty one at worst
 }
 
@@ -185,7 +217,7 @@ func (k *kit) one(ctx context.Context) (plugin, error) {
 
 // start starts the plugin as Fluxgate does. It lives on when ctx has ended.
 func (k *kit) start(ctx context.Context, settings map[string]any) (plugin, error) {
-	spec := sdk.Spec{Name: "kit", Path: k.Path, Config: settings, SocketDir: k.folder, Log: k.Log}
+	spec := sdk.Spec{Name: "kit", Path: k.Path, Config: settings, SocketDir: k.folder, Log: k.Log, Portable: k.portable}
 	switch k.Kind {
 	case "sink":
 		p, err := sdk.StartSink(ctx, spec)
@@ -213,11 +245,33 @@ type plugin interface {
 	Stop(context.Context) error
 	Kill()
 	Done() <-chan struct{}
+	OverDataSocket() bool
 
 	// work has the plugin do something that it can.
 	work(context.Context) error
 	// leave ends it, whatever state it is in.
 	leave()
+}
+
+// done ends a plugin that was started for one sentence.
+func (k *kit) done(p plugin) {
+	k.inspect(p)
+	p.leave()
+}
+
+// inspect notes when a plugin that offers a data socket, and lives, is not called over
+// it any more.
+func (k *kit) inspect(p plugin) {
+	if k.other == nil || p.OverDataSocket() {
+		return
+	}
+	select {
+	case <-p.Done(): // with which the socket ends
+	case <-time.After(time.Second):
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.broken = true
+	}
 }
 
 // leave ends a process that need not be nice about it.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -89,7 +90,31 @@ func (r *rawLiar) Open(_ context.Context, c *wire.Config) (*wire.Opened, error) 
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	r.path = settings.Path
+	if r.lie == "babbling on its data socket" && c.GetData() {
+		return &wire.Opened{DataSocket: babble()}, nil
+	}
 	return &wire.Opened{}, nil
+}
+
+// babble returns a data socket with nothing sensible to say.
+func babble() string {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), fmt.Sprint("data", os.Getpid()))
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return ""
+	}
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		if _, err := conn.Read(make([]byte, 1)); err == nil {
+			_, _ = conn.Write([]byte(strings.Repeat("bla", 100)))
+		}
+		_ = conn.Close()
+	}()
+	return path
 }
 
 func (r *rawLiar) Check(context.Context, *wire.Nothing) (*wire.Nothing, error) {

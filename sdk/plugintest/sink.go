@@ -12,15 +12,16 @@ import (
 )
 
 var sinkSentences = []sentence{
-	{"stores what it acknowledges", storesWhatItAcknowledges},
-	{"stores what it acknowledges, however short the time", storesInAHurry},
-	{"accepts an empty batch", acceptsAnEmptyBatch},
-	{"accepts the same batch twice, and the last value of an interval stays", acceptsABatchTwice},
-	{"stores what several calls bring at once", storesConcurrently},
-	{"stores a batch of 5,000 datapoints", storesALargeBatch},
-	{"stores a bad datapoint or refuses it as invalid, and goes on", survivesBadDatapoints},
-	{"keeps what it has acknowledged when it is stopped", keepsWhenStopped},
-	{"keeps what it has acknowledged when it is killed", keepsWhenKilled},
+	onBoth("stores what it acknowledges", storesWhatItAcknowledges),
+	onBoth("stores what it acknowledges, however short the time", storesInAHurry),
+	onBoth("accepts an empty batch", acceptsAnEmptyBatch),
+	onBoth("accepts the same batch twice, and the last value of an interval stays", acceptsABatchTwice),
+	onBoth("stores what several calls bring at once", storesConcurrently),
+	onBoth("stores a batch of 5,000 datapoints", storesALargeBatch),
+	onBoth("stores several batches at once in their order, or says that it has not", storesSeveral),
+	onBoth("stores a bad datapoint or refuses it as invalid, and goes on", survivesBadDatapoints),
+	onBoth("keeps what it has acknowledged when it is stopped", keepsWhenStopped),
+	onBoth("keeps what it has acknowledged when it is killed", keepsWhenKilled),
 }
 
 // A sink is a running sink plugin.
@@ -49,6 +50,14 @@ func batch(name string, n int) sdk.Batch {
 		}
 	}
 	return b
+}
+
+// batch is the function of that name, for metrics of the kit's plane alone.
+func (k *kit) batch(name string, n int) sdk.Batch {
+	if k.portable {
+		name += ".grpc"
+	}
+	return batch(name, n)
 }
 
 func (k *kit) sink(ctx context.Context) (sink, error) {
@@ -116,11 +125,11 @@ func lacks(stored, b sdk.Batch) error {
 }
 
 func storesWhatItAcknowledges(ctx context.Context, k *kit) error {
-	return k.writes(ctx, batch("acknowledged", 50))
+	return k.writes(ctx, k.batch("acknowledged", 50))
 }
 
 func storesALargeBatch(ctx context.Context, k *kit) error {
-	return k.writes(ctx, batch("large", 5000))
+	return k.writes(ctx, k.batch("large", 5000))
 }
 
 // storesInAHurry gives the sink more and more time, until it has acknowledged two
@@ -133,7 +142,7 @@ func storesInAHurry(ctx context.Context, k *kit) error {
 	const size = 50
 	var acknowledged sdk.Batch
 	for n := 0; n < 7 && len(acknowledged) < 2*size; n++ {
-		b := batch(fmt.Sprintf("hurry.h%d", n), size)
+		b := k.batch(fmt.Sprintf("hurry.h%d", n), size)
 		short, cancel := context.WithTimeout(ctx, time.Millisecond<<(2*n))
 		if s.Plugin.Write(short, b) == nil {
 			acknowledged = append(acknowledged, b...)
@@ -166,7 +175,7 @@ func acceptsAnEmptyBatch(ctx context.Context, k *kit) error {
 }
 
 func acceptsABatchTwice(ctx context.Context, k *kit) error {
-	once, changed := batch("twice", 50), batch("twice", 50)
+	once, changed := k.batch("twice", 50), k.batch("twice", 50)
 	for i := range changed {
 		changed[i].Value += 1000
 	}
@@ -181,7 +190,7 @@ func storesConcurrently(ctx context.Context, k *kit) error {
 	const calls = 8
 	var all sdk.Batch
 	for i := range calls {
-		all = append(all, batch(fmt.Sprintf("concurrent.c%d", i), 50)...)
+		all = append(all, k.batch(fmt.Sprintf("concurrent.c%d", i), 50)...)
 	}
 	if err := each(calls, func(i int) error { return s.write(ctx, all[50*i:50*(i+1)]) }); err != nil {
 		return err
@@ -211,14 +220,22 @@ func survivesBadDatapoints(ctx context.Context, k *kit) error {
 	if err != nil {
 		return err
 	}
-	defer p.leave()
+	defer k.done(p)
 	s := p.(sink)
+	var refused sdk.Batch
 	for _, d := range bad() {
-		if err := s.write(ctx, sdk.Batch{d}); err != nil && !errors.Is(err, sdk.ErrInvalid) {
+		err := s.write(ctx, sdk.Batch{d})
+		if err != nil && !errors.Is(err, sdk.ErrInvalid) {
 			return brokenf("of metric %.40q, value %v at %d, which will never be good, it says: %v", d.Metric, d.Value, d.Timestamp, err)
 		}
+		if err != nil && refused == nil {
+			refused = sdk.Batch{d}
+		}
 	}
-	after := batch("after", 50)
+	if refused != nil && s.writeAll(ctx, []sdk.Batch{k.batch("beside", 1), refused, k.batch("beside", 1)}) == nil {
+		return brokenf("of several batches it acknowledges one that it refuses alone: metric %.40q, value %v at %d", refused[0].Metric, refused[0].Value, refused[0].Timestamp)
+	}
+	after := k.batch("after", 50)
 	if err := s.write(ctx, after); err != nil {
 		return brokenf("after bad datapoints it does not take good ones: %v", err)
 	}
@@ -244,7 +261,7 @@ func (k *kit) keeps(ctx context.Context, name string, end func(plugin) error) er
 		return err
 	}
 	defer p.leave()
-	b := batch(name, 50)
+	b := k.batch(name, 50)
 	if err := p.(sink).write(ctx, b); err != nil {
 		return err
 	}

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"os"
 	"path"
+	"strings"
 	"sync"
 
 	"golang.org/x/net/http2"
@@ -103,9 +103,15 @@ func (c *conn) take(frame http2.Frame) {
 func (c *conn) answer(id uint32, method string) {
 	switch method {
 	case "Write", "Decode", "Resample":
+		if strings.HasPrefix(c.act, dataPrefix) {
+			c.reply(id, nil)
+			return
+		}
 		acts[c.act](c, id)
-	case "Describe", "Open":
+	case "Describe":
 		c.reply(id, nil)
+	case "Open":
+		c.reply(id, offer(c.act))
 	case "Check": // of the health service too, where it means that it serves
 		c.reply(id, []byte{1 << 3, 1})
 	case "Drain", "Shutdown":
@@ -114,7 +120,7 @@ func (c *conn) answer(id uint32, method string) {
 		}
 		c.reply(id, nil)
 		if method == "Shutdown" {
-			os.Exit(0)
+			exit()
 		}
 	default:
 		c.headers(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "12")

@@ -2,7 +2,8 @@
 // do, and then does to its host what no plugin should. Which of its acts it
 // performs follows from its name: rogue-silent never answers.
 //
-// It speaks HTTP/2 frame by frame, as no library for gRPC would.
+// It speaks HTTP/2 frame by frame, as no library for gRPC would, and the data socket
+// byte by byte.
 package main
 
 import (
@@ -18,7 +19,7 @@ import (
 
 func main() {
 	act := strings.TrimPrefix(filepath.Base(os.Args[0]), "rogue-")
-	if _, known := acts[act]; !known {
+	if !isKnown(act) {
 		fmt.Fprintf(os.Stderr, "%s: a plugin for tests, called rogue- and an act\n", os.Args[0])
 		os.Exit(2)
 	}
@@ -48,6 +49,13 @@ func leaveWithHost() {
 	host := os.Getppid()
 	for os.Getppid() == host {
 		time.Sleep(100 * time.Millisecond)
+	}
+	exit()
+}
+
+func exit() {
+	if removeAtEnd != "" {
+		_ = os.Remove(removeAtEnd) // the host may have been faster
 	}
 	os.Exit(0)
 }

@@ -4,6 +4,7 @@ package peer
 import (
 	"errors"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,11 @@ func Pid(socket string) (int, error) {
 		return 0, err
 	}
 	defer conn.Close()
+	return Of(conn)
+}
+
+// Of returns the id of the process that listened where a connection was made to.
+func Of(conn syscall.Conn) (int, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err

@@ -4,6 +4,7 @@
 'use strict'
 const fs = require('fs')
 const http2 = require('http2')
+const net = require('net')
 const path = require('path')
 
 // Protobuf, as far as these messages need it.
@@ -26,14 +27,15 @@ function readVarint(buffer, at) {
   }
 }
 
-// fields returns the values of a message that have a length, by field number.
+// fields returns the values of a message by field number: bytes, or a number.
 function fields(message) {
   const found = {}
-  for (let at = 0, key, size; at < message.length; at += Number(size)) {
+  for (let at = 0, key, value; at < message.length;) {
     [key, at] = readVarint(message, at);
-    [size, at] = readVarint(message, at)
+    [value, at] = readVarint(message, at)
+    if ((key & 7n) === 2n) [value, at] = [message.subarray(at, at + Number(value)), at + Number(value)]
     const number = Number(key >> 3n)
-    found[number] = [...found[number] || [], message.subarray(at, at + Number(size))]
+    found[number] = [...found[number] || [], value]
   }
   return found
 }
@@ -71,20 +73,24 @@ function open(config) {
   const settings = JSON.parse(config[1])
   for (const name in settings) if (name !== 'path') throw invalid(`unknown setting "${name}": did you mean "path"?`)
   plugin.file = settings.path
-  return nothing
+  return config[3] ? field(1, offer()) : nothing
 }
 
 function write(batch) {
-  opened()
   const [timestamps, values] = [integers((batch[2] || [nothing])[0]), (batch[3] || [nothing])[0]]
-  const lines = (batch[1] || []).map((metric, i) =>
-    Buffer.concat([metric, Buffer.from(` ${values.readDoubleLE(8 * i)} ${timestamps[i]}\n`)]))
+  store((batch[1] || []).map((metric, i) => line(metric, values.readDoubleLE(8 * i), timestamps[i])))
+  return nothing
+}
+
+const line = (metric, value, timestamp) => Buffer.concat([metric, Buffer.from(` ${value} ${timestamp}\n`)])
+
+function store(lines) {
+  opened()
   try {
     fs.appendFileSync(plugin.file, Buffer.concat(lines))
   } catch (err) {
     throw unavailable(err.message)
   }
-  return nothing
 }
 
 const setting = Buffer.concat([field(1, 'path'), field(2, 'text'), field(4, 'file that lines are appended to')])
@@ -116,6 +122,89 @@ function answer(stream, method, frame) {
     const text = encodeURIComponent(err.message.slice(0, 1000))
     stream.respond({ ...headers, 'grpc-status': String(err.code || 13), 'grpc-message': text }, { endStream: true })
   }
+}
+
+// The data socket.
+
+class Nonsense extends Error {}
+
+// offer returns the path of a data socket, at which one host is awaited.
+function offer() {
+  const file = path.join(folder, 'data' + process.pid)
+  const listener = net.createServer(connection => { listener.close(); serve(connection) }) // which removes it
+  listener.listen(file)
+  setTimeout(() => listener.close(), 10_000).unref()
+  return file
+}
+
+function serve(connection) {
+  let rest = nothing
+  connection.on('error', () => {}) // the host is gone
+  connection.on('data', chunk => {
+    rest = Buffer.concat([rest, chunk])
+    try {
+      for (let size; rest.length >= 16 && rest.length >= 16 + (size = frameSize(rest)); rest = rest.subarray(16 + size)) {
+        if (rest.readUInt32LE(4) === 1) connection.write(answered(rest.subarray(8, 16), rest.subarray(16, 16 + size)))
+      }
+    } catch (err) {
+      console.error(err.message)
+      connection.destroy()
+    }
+  })
+}
+
+function frameSize(header) {
+  const [size, kind] = [header.readUInt32LE(0), header.readUInt32LE(4)]
+  if (size > limit || kind !== 1 && kind !== 3) throw new Nonsense(`frame of kind ${kind} and ${size} bytes`)
+  return size
+}
+
+// answered returns the answer to a call, whose number is 8 bytes: an outcome.
+function answered(call, data) {
+  let [code, text] = [0, nothing]
+  try {
+    store(batchesOf(data))
+  } catch (err) {
+    if (!(err instanceof Refusal)) throw err
+    code = err.code
+    text = Buffer.from(err.message.slice(0, 1000))
+  }
+  const [head, outcome] = [Buffer.alloc(8), Buffer.alloc(8)]
+  head.writeUInt32LE(outcome.length + text.length)
+  head.writeUInt32LE(2, 4)
+  outcome.writeUInt32LE(code)
+  outcome.writeUInt32LE(text.length, 4)
+  return Buffer.concat([head, call, outcome, text])
+}
+
+// batchesOf returns the lines of a call's batches.
+function batchesOf(data) {
+  const lines = []
+  let at = 12
+  for (let left = number(data, 8); left > 0; left--) {
+    const size = number(data, at)
+    if (at + 4 + size > data.length) throw new Nonsense('a batch that is not there')
+    columns(data.subarray(at + 4, at + 4 + size), lines)
+    at += 4 + size
+  }
+  if (at !== data.length) throw new Nonsense('bytes to spare')
+  return lines
+}
+
+function columns(data, lines) {
+  const n = number(data, 0)
+  let at = 4 + 20 * n
+  for (let i = 0; i < n && at <= data.length; i++) {
+    const size = data.readUInt32LE(4 + 16 * n + 4 * i)
+    lines.push(line(data.subarray(at, at + size), data.readDoubleLE(4 + 8 * n + 8 * i), data.readBigInt64LE(4 + 8 * i)))
+    at += size
+  }
+  if (at !== data.length) throw new Nonsense('a batch that is longer or shorter than it says')
+}
+
+function number(data, at) {
+  if (at + 4 > data.length) throw new Nonsense('a number that is not there')
+  return data.readUInt32LE(at)
 }
 
 // The process.

@@ -1,0 +1,295 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestRequestsThatArriveTogetherLeaveTogether(t *testing.T) {
+	host, plugin := sockets(t)
+	in, calls := inputAt(t, host, planeLimit)
+	in.link.overdue = time.Hour
+	far := farEndOf(t, plugin)
+	first := ask(t.Context(), in, Request{Query: "alone"})
+	call, requests := far.requests()
+	if len(requests) != 1 {
+		t.Fatalf("a lone request leaves with %d others", len(requests)-1)
+	}
+	const many = 50
+	var others []<-chan asked
+	for i := range many {
+		others = append(others, ask(t.Context(), in, Request{Query: fmt.Sprint(i)}))
+		eventually(t, "it waits", func() bool { return waitingFor(in.link) == i+1 })
+	}
+	far.answer(call, upTo(1), "first")
+	if got := inTime(t, "the first", first); got.s.Key != "first" || got.err != nil {
+		t.Errorf("the first: %+v", got)
+	}
+	call, requests = far.requests()
+	if len(requests) != many {
+		t.Fatalf("%d requests left together, want %d", len(requests), many)
+	}
+	for i, r := range requests {
+		if r.Query != fmt.Sprint(i) {
+			t.Errorf("at place %d is request %s: they did not leave in their order", i, r.Query)
+		}
+	}
+	// Answers may come in parts, and in any order.
+	far.answer(call, []int{many - 1}, "last")
+	if got := inTime(t, "the last", others[many-1]); got.s.Key != "last" || got.err != nil {
+		t.Errorf("the last, answered before the others: %+v", got)
+	}
+	far.answer(call, upTo(many-1), "others")
+	for _, other := range others[:many-1] {
+		if got := inTime(t, "the others", other); got.s.Key != "others" || got.err != nil {
+			t.Errorf("the others: %+v", got)
+		}
+	}
+	if len(calls.calls) > 0 {
+		t.Errorf("%d calls went over the portable plane", len(calls.calls))
+	}
+}
+
+func TestMoreThanAFrameShouldHoldLeavesOnSeveral(t *testing.T) {
+	host, plugin := sockets(t)
+	in, _ := inputAt(t, host, planeLimit)
+	in.link.overdue = time.Hour
+	far := farEndOf(t, plugin)
+	all := []<-chan asked{ask(t.Context(), in, Request{})}
+	call, _ := far.requests()
+	for i, size := range []int{maxGathered / 2, maxGathered / 2, 1, 2 * maxGathered, 1} {
+		all = append(all, ask(t.Context(), in, Request{Body: make([]byte, size)}))
+		eventually(t, "it waits", func() bool { return waitingFor(in.link) == i+1 })
+	}
+	far.answer(call, upTo(1), "")
+	for _, want := range []int{2, 1, 1, 1} {
+		call, requests := far.requests()
+		if len(requests) != want {
+			t.Errorf("%d requests left together, want %d", len(requests), want)
+		}
+		far.answer(call, upTo(len(requests)), "")
+	}
+	for _, one := range all {
+		if got := inTime(t, "the answer", one); got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
+// A frame holds back those behind it for no longer than overdue, and a frame that is
+// overdue holds back none of them.
+func TestASlowRequestHoldsUpNoLaterOne(t *testing.T) {
+	host, plugin := sockets(t)
+	in, _ := inputAt(t, host, planeLimit)
+	far := farEndOf(t, plugin)
+	slow := ask(t.Context(), in, Request{Query: "slow"})
+	stuck, _ := far.requests()
+	for range 100 {
+		later := ask(t.Context(), in, Request{Query: "later"})
+		call, requests := far.requests()
+		far.answer(call, upTo(len(requests)), "later")
+		if got := inTime(t, "a later request", later); got.s.Key != "later" || got.err != nil {
+			t.Fatalf("a later request: %+v", got)
+		}
+	}
+	far.answer(stuck, upTo(1), "slow")
+	if got := inTime(t, "the slow request", slow); got.s.Key != "slow" || got.err != nil {
+		t.Errorf("the slow request: %+v", got)
+	}
+}
+
+// The requests of one frame do not wait for one of them.
+func TestASlowRequestHoldsUpNoFrameMate(t *testing.T) {
+	host, plugin := sockets(t)
+	free := make(chan struct{})
+	serveDock(t, plugin, Input(decodes(func(_ context.Context, r Request) (Submission, error) {
+		if r.Query == "slow" {
+			<-free
+		}
+		return Submission{Key: r.Query}, nil
+	})), planeLimit, answerInput)
+	in, _ := inputAt(t, host, planeLimit)
+	f := sendTogether(t, in.link, "a", "slow", "b", "slow", "c")
+	for _, i := range []int{0, 2, 4} {
+		if o := inTime(t, "a frame-mate", f.group[i].done); o.err != nil || o.submission.Key != f.group[i].request.Query {
+			t.Errorf("a frame-mate: %+v", o)
+		}
+	}
+	close(free)
+	for _, i := range []int{1, 3} {
+		if o := inTime(t, "the slow one", f.group[i].done); o.err != nil || o.submission.Key != "slow" {
+			t.Errorf("the slow one: %+v", o)
+		}
+	}
+	eventually(t, "the call is over", func() bool {
+		in.link.link.mu.Lock()
+		defer in.link.link.mu.Unlock()
+		return len(in.link.calls) == 0
+	})
+}
+
+// sendTogether has requests with these queries leave on one frame.
+func sendTogether(t *testing.T, g *gathering, queries ...string) *flight {
+	t.Helper()
+	g.mu.Lock()
+	for _, q := range queries {
+		g.waiting = append(g.waiting, &decoding{request: Request{Query: q}, done: make(chan outcome, 1)})
+	}
+	first := g.waiting[0]
+	g.mu.Unlock()
+	g.leave(t.Context())
+	return first.flight
+}
+
+func TestACallThatIsGivenUpIsCancelled(t *testing.T) {
+	in, p := planeOf(t, decodes(func(ctx context.Context, r Request) (Submission, error) {
+		if r.Query == "hang" {
+			<-ctx.Done()
+			return Submission{}, ctx.Err()
+		}
+		return Submission{Key: "quick"}, nil
+	}), planeLimit)
+	ctx, cancel := context.WithCancel(t.Context())
+	hanging := ask(ctx, in, Request{Query: "hang"})
+	if got := inTime(t, "another", ask(t.Context(), in, Request{})); got.s.Key != "quick" || got.err != nil {
+		t.Errorf("another: %+v", got)
+	}
+	cancel()
+	if got := inTime(t, "the cancelled call", hanging); !errors.Is(got.err, context.Canceled) {
+		t.Errorf("the cancelled call: %v", got.err)
+	}
+	eventually(t, "the plugin has given it up", func() bool {
+		in.link.link.mu.Lock()
+		defer in.link.link.mu.Unlock()
+		return len(in.link.calls) == 0
+	})
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if got := inTime(t, "the expired call", ask(short, in, Request{Query: "hang"})); !errors.Is(got.err, context.DeadlineExceeded) {
+		t.Errorf("the expired call: %v", got.err)
+	}
+	if len(p.calls) > 0 {
+		t.Errorf("%d calls went over the portable plane", len(p.calls))
+	}
+}
+
+// A frame is cancelled with the last of its requests that somebody waits for.
+func TestAFrameIsCancelledWithItsLastRequest(t *testing.T) {
+	host, plugin := sockets(t)
+	in, _ := inputAt(t, host, planeLimit)
+	far := farEndOf(t, plugin)
+	f := sendTogether(t, in.link, "a", "b", "c")
+	call, _ := far.requests()
+	far.answer(call, []int{1}, "b")
+	inTime(t, "the second request", f.group[1].done)
+	in.link.abandon(f.group[0])
+	next := ask(t.Context(), in, Request{Query: "next"})
+	if _, requests := far.requests(); len(requests) != 1 { // and not a cancellation
+		t.Fatalf("%d requests", len(requests))
+	}
+	in.link.abandon(f.group[2])
+	if got := far.cancelled(); got != call {
+		t.Errorf("call %d is cancelled, want %d", got, call)
+	}
+	far.answer(call, []int{0, 2}, "late") // which it may have been on the way
+	far.answer(call+1, upTo(1), "next")
+	if got := inTime(t, "the next", next); got.s.Key != "next" || got.err != nil {
+		t.Errorf("the next: %+v", got)
+	}
+}
+
+// A request that is stuck on its way to a plugin that does not read is given up in
+// time, and nothing refers to its body then: what leaves later is what it was.
+func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
+	t.Parallel()
+	for name, deadline := range map[string]time.Duration{"cancelled": time.Hour, "expired": 300 * time.Millisecond} {
+		host, plugin := sockets(t)
+		in, _ := inputAt(t, host, planeLimit)
+		far := farEndOf(t, plugin)
+		body := make([]byte, 8<<20)
+		for i := range body {
+			body[i] = byte(i >> 8)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		stuck := ask(ctx, in, Request{Body: body})
+		eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+		if name == "cancelled" {
+			cancel()
+		}
+		if got := inTime(t, name, stuck); got.err != ctx.Err() {
+			t.Errorf("%s: %v", name, got.err)
+		}
+		cancel()
+		clear(body)
+		_, requests := far.requests()
+		for i, b := range requests[0].Body {
+			if b != byte(i>>8) {
+				t.Fatalf("%s: byte %d of the body has changed on its way", name, i)
+			}
+		}
+		if got := far.cancelled(); got != 1 {
+			t.Errorf("%s: call %d is cancelled", name, got)
+		}
+		next := ask(t.Context(), in, Request{})
+		call, _ := far.requests()
+		far.answer(call, upTo(1), "next")
+		if got := inTime(t, "the next", next); got.s.Key != "next" || got.err != nil {
+			t.Errorf("%s: the next: %+v", name, got)
+		}
+	}
+}
+
+// A plugin that goes on to read nothing costs the link, and no call more than its
+// time.
+func TestAPluginThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	host, _ := sockets(t)
+	in, p := inputAt(t, host, planeLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for range 20 { // the first is stuck, and those behind it wait
+		go func() { _, _ = in.Decode(ctx, Request{Body: make([]byte, 1<<20)}) }()
+	}
+	if got := inTime(t, "the last", ask(ctx, in, Request{Body: make([]byte, 1<<20)})); !errors.Is(got.err, context.DeadlineExceeded) {
+		t.Errorf("it ends with %v", got.err)
+	}
+	inTime(t, "the end of the link", in.link.broken)
+	if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || got.err != nil {
+		t.Errorf("a later call: %+v", got)
+	}
+	if len(p.calls) != 1 {
+		t.Errorf("%d calls over the portable plane, want 1", len(p.calls))
+	}
+}
+
+func TestABatchThatIsStuckOnItsWay(t *testing.T) {
+	t.Parallel()
+	host, _ := sockets(t)
+	sink, p := sinkAt(t, host, planeLimit)
+	long := Batch{{Metric: string(make([]byte, 4<<20)), Timestamp: 1}}
+	first, cancelFirst := context.WithCancel(t.Context())
+	write := func(ctx context.Context, b Batch) <-chan error {
+		done := make(chan error, 1)
+		go func() { done <- sink.Write(ctx, b) }()
+		return done
+	}
+	stuck := write(first, long)
+	eventually(t, "it is on its way", func() bool { return len(sink.link.turn) == 1 })
+	second, cancelSecond := context.WithCancel(t.Context())
+	behind := write(second, long)
+	cancelSecond()
+	if err := inTime(t, "the one behind it", behind); !errors.Is(err, context.Canceled) {
+		t.Errorf("the one behind it: %v", err)
+	}
+	cancelFirst()
+	if err := inTime(t, "the one that is stuck", stuck); !errors.Is(err, context.Canceled) {
+		t.Errorf("the one that is stuck: %v", err)
+	}
+	inTime(t, "the end of the link", sink.link.broken)
+	if err := inTime(t, "a later one", write(t.Context(), long)); err != nil || len(p.calls) != 1 {
+		t.Errorf("a later one: %v, and %d calls over the portable plane", err, len(p.calls))
+	}
+}
