@@ -205,6 +205,7 @@ func (c *claim) settle(err error) error {
 		}
 	}
 	c.end(err)
+	l.trim()
 	return err
 }
 

@@ -26,6 +26,8 @@ type memory struct {
 	calls   int // of Last
 	asked   int // metrics asked for by Last
 	records int // calls of Record
+	refuse  int // the call of Record that fails
+	values  map[string]float64
 	owners  map[string]string
 	renewed int           // calls of Renew
 	lasts   time.Duration // of the last lease, or what is left of it
@@ -73,10 +75,12 @@ func (m *memory) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.records++
+	if m.records++; m.records == m.refuse {
+		return errDown
+	}
 	for _, d := range b {
 		if last := m.entries[d.Metric]; d.Timestamp > last || last > ahead {
-			m.entries[d.Metric] = d.Timestamp
+			m.entries[d.Metric], m.values[d.Metric] = d.Timestamp, d.Value
 		}
 	}
 	return nil
@@ -161,7 +165,7 @@ func (l *Ledger) unrecorded() (n int) {
 }
 
 func newLedger(o Options) (*Ledger, *memory) {
-	m := &memory{entries: make(map[string]int64), beats: make(map[string]time.Time), owners: make(map[string]string)}
+	m := &memory{entries: make(map[string]int64), values: make(map[string]float64), beats: make(map[string]time.Time), owners: make(map[string]string)}
 	o.MaxAhead = time.Minute
 	l := New(m, o, prometheus.NewRegistry())
 	l.now = func() time.Time { return time.Unix(now, 0) }

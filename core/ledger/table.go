@@ -18,7 +18,7 @@ type table struct {
 
 const (
 	entriesPage = 1 << 10
-	leastSlots  = 1 << 10
+	leastSlots  = 1 << 4
 
 	// absent is the number of no entry.
 	absent = ^uint32(0)
