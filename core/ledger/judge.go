@@ -198,7 +198,7 @@ func (c *claim) settle(err error) error {
 	for _, i := range c.fresh {
 		number := c.at[i] // that of the metric as long as a claim is on it
 		if e := l.table.entry(number); e.by == c.number {
-			e.by, e.claimed = 0, 0
+			e.by = 0
 		}
 		if err == nil {
 			l.accept(number, c.batch[i])

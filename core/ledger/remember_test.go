@@ -84,6 +84,25 @@ func TestWhatTheStoreWasNotAskedForIsAskedForAgain(t *testing.T) {
 	}
 }
 
+// What turns out to be older than the store has, or not to be believed, is not
+// recorded.
+func TestWhatIsOutdatedIsNotRecorded(t *testing.T) {
+	l, m := newLedger(Options{Metrics: plenty})
+	m.entries["a"] = now + 10
+	l.Restore(points("a", now))
+	l.Restore(points("b", now+86400))
+	if fresh := accept(t, l, points("a", now+5)); len(fresh) > 0 {
+		t.Errorf("fresh are %v", fresh)
+	}
+	_, settle := l.Look(points("b", now))()
+	if err := settle(errDown); err != errDown {
+		t.Error(err)
+	}
+	if record := l.Collect(); record != nil {
+		t.Errorf("something is recorded: %v", record(t.Context()))
+	}
+}
+
 func TestLocalKnowsWhatJobsRecord(t *testing.T) {
 	l, m := newLedger(Options{Metrics: plenty})
 	accept(t, l, points("a", now))
@@ -187,7 +206,7 @@ func TestWhatIsUnderWayIsNotForgotten(t *testing.T) {
 func TestNothingIsForgottenBetweenLookAndJudgement(t *testing.T) {
 	for name, known := range map[string]bool{"known": true, "asked for": false} {
 		l, m := newLedger(Options{Metrics: 2})
-		if known {
+		if fill(t, l, 5); known {
 			accept(t, l, points("a", now-60))
 			collect(t, l)
 		}

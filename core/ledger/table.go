@@ -28,7 +28,7 @@ const (
 type entry struct {
 	newest  int64   // the newest timestamp that was accepted or, as far as is known, recorded; 0: none
 	value   float64 // of newest, while that is not recorded
-	claimed int64   // the newest timestamp that is under way
+	claimed int64   // the newest timestamp that is under way, if one is
 	by      uint32  // the number of the claim that brought that one; 0: nothing is under way
 	round   uint32  // of the lookup that last found it, or in which newest was last moved forward
 	place   uint32  // of the name
