@@ -113,8 +113,10 @@ func (l *book) Collect() (record func(context.Context) error) {
 	var b sdk.Batch
 	from := l.collected
 	l.collected = l.live.log.End()
-	err := l.live.log.Replay(from, func([]byte) error { panic("summaries are of other tests") }, func(r journal.Record) (err error) {
-		b, err = readBatch(b, r.Data)
+	err := l.live.log.Replay(from, func([]byte) error { panic("summaries are of other tests") }, func(r journal.Record) error {
+		if longer, err := readBatch(b, r.Data); err == nil {
+			b = longer
+		}
 		return nil
 	})
 	if err != nil {
