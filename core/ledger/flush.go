@@ -50,7 +50,7 @@ func (l *Ledger) flushed(numbers []uint32) {
 	for _, number := range numbers {
 		l.table.entry(number).state &^= flushed
 	}
-	l.trim()
+	l.trim(len(numbers))
 }
 
 // A snapshot is what was accepted and not recorded at one time.

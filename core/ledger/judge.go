@@ -95,7 +95,7 @@ func (c *claim) judge() (sdk.Batch, func(error) error) {
 		c.end(nil)
 	}
 	l.looks.leave(c.round)
-	l.trim()
+	l.trim(len(c.at))
 	return c.picked(), c.settlement
 }
 
@@ -205,7 +205,7 @@ func (c *claim) settle(err error) error {
 		}
 	}
 	c.end(err)
-	l.trim()
+	l.trim(len(c.fresh))
 	return err
 }
 
@@ -241,10 +241,15 @@ func (l *Ledger) number(metric string) uint32 {
 	return l.table.add(metric, hash)
 }
 
-// trim forgets the metrics that are too many. It is called with the lock held.
-func (l *Ledger) trim() {
+// trim forgets some of the metrics that are too many: more than n, which is how many
+// the caller had at hand, and not so many that others wait. It is called with the
+// lock held.
+func (l *Ledger) trim(n int) {
 	if l.table.count > l.options.Metrics {
 		l.looks.next()
-		l.table.trim(l.options.Metrics, uint32(l.looks.first))
+		l.table.trim(l.options.Metrics, uint32(l.looks.first), trimLimit+2*n)
 	}
 }
+
+// trimLimit is how many may be forgotten at any time.
+const trimLimit = 16

@@ -53,7 +53,7 @@ func (l *Ledger) recorded(b sdk.Batch) {
 			e.state &^= dirty
 		}
 	}
-	l.trim()
+	l.trim(len(b))
 }
 
 // doubt notes that the store may have some of b.

@@ -168,13 +168,14 @@ func (t *table) length(number uint32) int {
 	return int(e.length)
 }
 
-// trim removes entries of metrics that were not seen for long, until most are left:
-// none that is claimed or not recorded, nor one of the round oldest or later. Of
-// those it may leave more than most.
-func (t *table) trim(most int, oldest uint32) {
+// trim removes entries of metrics that were not seen for long, until most are left,
+// or limit are removed: none that is claimed or not recorded, nor one of the round
+// oldest or later. Of those it may leave more than most.
+func (t *table) trim(most int, oldest uint32, limit int) {
+	excess := min(t.count-most, limit)
 	// For each to be removed so many are looked at that the search costs little, also
 	// where few may go.
-	for steps := trimSteps * (t.count - most); t.count > most && steps > 0; steps-- {
+	for steps := trimLeast + trimSteps*excess; excess > 0 && steps > 0; steps-- {
 		if t.hand++; t.hand >= t.made {
 			t.hand = 0
 		}
@@ -185,9 +186,14 @@ func (t *table) trim(most int, oldest uint32) {
 			e.state &^= seen
 		default:
 			t.remove(t.hand)
+			excess--
 		}
 	}
 }
 
-// trimSteps is how many entries are looked at for each that is to go.
-const trimSteps = 64
+// Of the entries trimLeast are looked at in any search, and trimSteps for each that is
+// to go.
+const (
+	trimLeast = 64
+	trimSteps = 16
+)

@@ -82,9 +82,10 @@ func (c *check) shorten(t *rapid.T) {
 			free++
 		}
 	}
-	c.trim(most, oldest)
-	enough := trimSteps*(before-most) >= 2*int(c.made)
-	if want := max(most, before-free); before > most && (c.count < want || enough && c.count > want) {
+	limit := rapid.SampledFrom([]int{0, 3, plenty}).Draw(t, "limit")
+	c.trim(most, oldest, limit)
+	enough := trimLeast+trimSteps*min(before-most, limit) >= 2*int(c.made)
+	if want := max(most, before-free, before-limit); before > most && (c.count < want || enough && c.count > want) {
 		t.Fatalf("%d of %d entries are left, want %d: %d may go", c.count, before, want, free)
 	}
 	gone := 0
