@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -126,4 +127,37 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// BenchmarkEmbeddedRecord is what recording costs in a file of 200,000 metrics, for
+// each of 10,000 at a time.
+func BenchmarkEmbeddedRecord(b *testing.B) {
+	store, err := OpenEmbedded(filepath.Join(b.TempDir(), "ledger.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	h := newHerd(200_000)
+	n := 0
+	piece := func() sdk.Batch {
+		var all sdk.Batch
+		for len(all) <= recordLimit-batchSize {
+			all = append(all, h.batch()...)
+		}
+		n += len(all)
+		return all
+	}
+	record := func() {
+		if err := store.Record(b.Context(), piece(), 1<<62); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 20 {
+		record()
+	}
+	n = 0
+	for b.Loop() {
+		record()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/metric")
 }
