@@ -25,10 +25,9 @@ const (
 	lastLimit = 20_000
 )
 
-// A recorder has the ledger record what every required sink has. It has a cursor of
-// its own, which is never ahead of theirs, nor of what is not recorded, and which is
-// moved on by the journal,
-// like that of an optional sink, where the room is needed.
+// A recorder has the ledger record what every required sink has. Its cursor is never
+// ahead of theirs, nor of what is not recorded, but is moved on by the journal, like
+// that of an optional sink, where the room is needed.
 type recorder struct {
 	stream *Stream
 	reader *journal.Reader

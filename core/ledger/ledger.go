@@ -112,15 +112,15 @@ func New(store Store, o Options, metrics prometheus.Registerer) *Ledger {
 	return l
 }
 
-// Look fetches what is recorded of those metrics of b of which the ledger does not
-// know it, together with other requests. A
-// store that does not answer a round trip within 50 ms is left alone for a
-// second, and b is judged without it. The function that it returns judges b, and must be called:
-// it returns the datapoints that are fresh, in their order, and from then on
-// they count as accepted. Its second result must be called once with what
-// became of them: nil keeps them, until they are recorded; any error releases them, so that the same datapoints are fresh again. It returns that
-// error, or the one of a request under way on which the judgement relied, for
-// which it waits. Until then b must stay as it is.
+// Look asks the store, together with other requests, for what is recorded of those
+// metrics of b of which the ledger does not know it. A store that does not answer a
+// round trip within 50 ms is left alone for a second, and b is judged without it. The
+// function that it returns judges b, and must be called: it returns the datapoints
+// that are fresh, in their order, and from then on they count as accepted. Its second
+// result must be called once with what became of them: nil keeps them, until they are
+// recorded; any error releases them, so that the same datapoints are fresh again. It
+// returns that error, or the one of a request under way on which the judgement relied,
+// for which it waits. Until then b must stay as it is.
 func (l *Ledger) Look(b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error) {
 	if len(b) == 0 {
 		return func() (sdk.Batch, func(error) error) { return nil, func(err error) error { return err } }

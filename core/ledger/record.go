@@ -25,10 +25,9 @@ const (
 	lastBeat = 200 * time.Millisecond
 )
 
-// Record moves the store's entries forward to the newest datapoint of each
-// metric of b. A value that is not
-// finite, such as NaN, stands for None: the metric has points, and no value. After
-// an error, which is counted, recording b again is right.
+// Record moves the store's entries forward to the newest datapoint of each metric of
+// b. A value that is not finite, such as NaN, stands for None: the metric has points,
+// and no value. After an error, which is counted, recording b again is right.
 func (l *Ledger) Record(ctx context.Context, b sdk.Batch) error {
 	for piece := range slices.Chunk(newest(b), recordLimit) {
 		err := l.record(ctx, piece)
