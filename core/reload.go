@@ -103,6 +103,7 @@ func fixed(current, next config.Config) error {
 		"admin":              {current.Admin, next.Admin},
 		"data":               {current.Data, next.Data},
 		"redis":              {current.Redis, next.Redis},
+		"ledger":             {current.Ledger, next.Ledger},
 		"limits.body":        {current.Limits.Body, next.Limits.Body},
 		"limits.journal":     {current.Limits.Journal, next.Limits.Journal},
 		"validate.max_ahead": {current.Validate.MaxAhead, next.Validate.MaxAhead},

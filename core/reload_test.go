@@ -77,6 +77,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	for i, tt := range []struct{ yaml, says string }{
 		{yaml(other, "", "pfad: x"), `unknown setting`},
 		{yaml(other, "limits: {body: 0}", ""), "limits.body"},
+		{yaml(other, "ledger: {metrics: 2000}", ""), "ledger: changed, which needs a restart"},
 		{yaml(other, "redis: {address: \"127.0.0.1:1\"}", ""), "redis: changed, which needs a restart"},
 		{yaml(other, "runtime: {gogc: 300}", ""), "runtime: changed, which needs a restart"},
 		{yaml(other, "limits: {journal: 8GiB}", ""), "limits.journal: changed, which needs a restart"},

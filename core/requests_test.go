@@ -39,6 +39,7 @@ const (
 var modes = map[string]string{
 	"data sockets": "",
 	"gRPC alone":   "runtime: {data_sockets: false}",
+	"local ledger": "ledger: {mode: local}",
 }
 
 // TestRequests replays testdata/requests through one running system of each mode. At its end it looks for everything stored or recorded that no case expects.

@@ -124,7 +124,7 @@ func startRoad(t *testing.T, folder string, store ledger.Store, sinks []*moody) 
 		lanes = append(lanes, delivery.Sink{Sink: s, Name: fmt.Sprint(i), Required: true})
 	}
 	metrics := prometheus.NewRegistry()
-	last := ledger.New(store, time.Minute, metrics)
+	last := ledger.New(store, ledger.Options{MaxAhead: time.Minute, Metrics: 1000}, metrics)
 	kept, err := delivery.Open(delivery.Setup{Folder: folder, Budget: 64 << 20, Sinks: lanes, Ledger: last}, metrics)
 	if err != nil {
 		t.Fatal(err)

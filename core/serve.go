@@ -74,7 +74,7 @@ func serve(ctx context.Context, c config.Config, w witness, more wish) (err erro
 	if err != nil {
 		return err
 	}
-	last := ledger.New(store, c.Validate.MaxAhead, metrics)
+	last := ledger.New(store, ledgerOptions(c), metrics)
 	kept, err := openDelivery(c, w.sinks(destinations(c, plugins.sinks)), last, metrics)
 	if err != nil {
 		return err
@@ -211,6 +211,10 @@ func openStore(c config.Config) (ledger.Store, error) {
 		return ledger.OpenEmbedded(filepath.Join(c.Data, "ledger.db"))
 	}
 	return openRedis(c.Redis)
+}
+
+func ledgerOptions(c config.Config) ledger.Options {
+	return ledger.Options{MaxAhead: c.Validate.MaxAhead, Shared: c.Ledger.Mode == config.LedgerShared, Metrics: c.Ledger.Metrics}
 }
 
 func openRedis(c config.Redis) (*ledger.Redis, error) {

@@ -36,6 +36,7 @@ func (f *faults) check(c Config) {
 	f.checkKeys(c.Keys)
 	f.checkKeyHosts(c)
 	f.checkRedis(c.Redis)
+	f.checkLedger(c.Ledger, c.Redis)
 	f.checkSpan("validate.max_age", c.Validate.MaxAge)
 	f.checkSpan("validate.max_ahead", c.Validate.MaxAhead)
 	f.checkLimits(c.Limits)

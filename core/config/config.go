@@ -20,6 +20,7 @@ type Config struct {
 	Keys       []Key                `koanf:"keys"`   // empty: one is made
 	Ack        string               `koanf:"ack"`    // when a request is answered, for keys that do not say: durable or delivered
 	Redis      Redis                `koanf:"redis"`
+	Ledger     Ledger               `koanf:"ledger"`
 	Validate   Validate             `koanf:"validate"`
 	Limits     Limits               `koanf:"limits"`
 	Plugins    []string             `koanf:"plugins"`    // the folders where programs are looked for, in order
@@ -54,6 +55,18 @@ type Redis struct {
 	Expire   time.Duration `koanf:"expire"` // of the entries flux.last.<metric>, in whole seconds; 0: never
 	Hash     bool          `koanf:"hash"`   // whether the hash flux.last.metric_data is kept too
 }
+
+// Ledger says what is remembered of metrics.
+type Ledger struct {
+	Mode    string `koanf:"mode"`    // local or shared; empty: local for an embedded ledger, shared for one in Redis
+	Metrics int    `koanf:"metrics"` // how many are remembered, about
+}
+
+// Who records in the ledger.
+const (
+	LedgerLocal  = "local"  // this Fluxgate alone, which asks about each metric once
+	LedgerShared = "shared" // others too, so that it asks for each request
+)
 
 // TLS says whether and how a connection is encrypted.
 type TLS struct {
@@ -124,6 +137,7 @@ func defaults() Config {
 		Admin:    "127.0.0.1:8001",
 		Data:     "./data",
 		Redis:    Redis{Hash: true},
+		Ledger:   Ledger{Metrics: 1_000_000},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
 		Ack:      AckDurable,
 		Limits:   Limits{Body: 32 * MiB, Inflight: 256 * MiB, Journal: 4 * GiB, Backfill: 10_000},
@@ -138,6 +152,12 @@ func defaults() Config {
 func (c *Config) complete(settings map[string]any) error {
 	if len(c.Redis.Address) == 0 || slices.Equal(c.Redis.Address, []string{""}) {
 		c.Redis.Address = nil
+	}
+	if c.Ledger.Mode == "" {
+		c.Ledger.Mode = LedgerLocal
+		if c.Redis.Address != nil {
+			c.Ledger.Mode = LedgerShared
+		}
 	}
 	if _, given := settings["plugins"]; !given {
 		program, err := os.Executable()

@@ -43,6 +43,7 @@ func embedded(t *testing.T, data string) Config {
 		Listen: "127.0.0.1:8000", Admin: "127.0.0.1:8001", Data: data,
 		Redis:    Redis{Hash: true},
 		Runtime:  Runtime{DataSockets: true},
+		Ledger:   Ledger{Mode: LedgerLocal, Metrics: 1_000_000},
 		Validate: Validate{MaxAge: time.Hour, MaxAhead: time.Minute},
 		Ack:      AckDurable,
 		Limits:   Limits{Body: 32 << 20, Inflight: 256 << 20, Journal: 4 << 30, Backfill: 10000},
@@ -71,7 +72,7 @@ func TestDefaults(t *testing.T) {
 		"a null document":            "---\n",
 		"an empty section":           "{}\n",
 		"settings without values":    "listen:\nredis:\nvalidate:\nlog:\nkeys:\nlimits: {body: }\npopulate: {allow: , schema: , limits: {points: }}\n",
-		"the defaults as documented": "listen: 127.0.0.1:8000\nredis: {address: \"\", tls: {enabled: false, ca: \"\"}, hash: true, expire: 0s}\nlimits: {body: 32MiB, inflight: 256MiB}\nlog: {level: info}\n",
+		"the defaults as documented": "listen: 127.0.0.1:8000\nredis: {address: \"\", tls: {enabled: false, ca: \"\"}, hash: true, expire: 0s}\nledger: {mode: \"\", metrics: 1000000}\nlimits: {body: 32MiB, inflight: 256MiB}\nlog: {level: info}\n",
 	} {
 		t.Run(name, func(t *testing.T) { equal(t, loaded(t, text), embedded(t, "./data")) })
 	}
@@ -98,6 +99,21 @@ func equal(t *testing.T, got, want Config) {
 	for i := range g.NumField() {
 		if !reflect.DeepEqual(g.Field(i).Interface(), w.Field(i).Interface()) {
 			t.Errorf("%s: got %#v, want %#v", g.Type().Field(i).Name, g.Field(i), w.Field(i))
+		}
+	}
+}
+
+func TestLedgerIsSharedWhereOthersMayBe(t *testing.T) {
+	for text, want := range map[string]string{
+		"redis: {address: \"\"}":    LedgerLocal,
+		"ledger: {mode: local}":     LedgerLocal,
+		"ledger: {mode: }":          LedgerLocal,
+		"redis: {address: \"h:1\"}": LedgerShared,
+		"redis: {address: \"h:1\"}\nledger: {mode: shared, metrics: 1000}": LedgerShared,
+		"redis: {address: \"h:1\"}\nledger: {mode: local}":                 LedgerLocal,
+	} {
+		if got := loaded(t, text).Ledger.Mode; got != want {
+			t.Errorf("%s: the mode is %s, want %s", text, got, want)
 		}
 	}
 }
@@ -133,6 +149,7 @@ sinks:
 		"FLUXGATE_SINKS__CARBON_B__CONFIG__MAXFRAME=2", "FLUXGATE_SINKS__CARBON_B__REQUIRED=false", "FLUXGATE_SINKS__CARBON_B__CONFIG__maxWait=1s",
 		"FLUXGATE_SINKS__NEW__PLUGIN=/opt/new", "FLUXGATE_SINKS__NEW__CONFIG__TLS__CA=x")
 	want := embedded(t, "./data")
+	want.Ledger.Mode = LedgerShared
 	want.Redis = Redis{Address: []string{"/run/redis.sock"}, Password: "0123", Database: 3, Expire: time.Hour}
 	want.Validate.MaxAge = 2 * time.Hour
 	want.Limits.Body = MiB
@@ -205,6 +222,7 @@ func TestOperatorsFile(t *testing.T) {
 	}
 	want := embedded(t, "/var/lib/fluxgate")
 	want.Keys = []Key{{Key: "YOURown32charSkylineAPIkeySecret", Prefix: "acme"}}
+	want.Ledger.Mode = LedgerShared
 	want.Redis = Redis{Address: []string{"/run/redis/redis.sock"}, Password: "hunter2", Hash: true}
 	want.Sinks = map[string]Sink{"carbon": {Plugin: "fluxgate-sink-pickle", Required: true, Config: Settings{"address": "127.0.0.1:2004"}}}
 	want.Populate.Sink = "carbon"

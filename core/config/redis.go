@@ -62,3 +62,21 @@ func (f *faults) checkRedisTLS(r Redis) {
 		f.add("redis.tls.ca", "has no effect: set redis.tls.enabled to true, or remove it")
 	}
 }
+
+// Bounds of the metrics that the ledger remembers.
+const (
+	leastMetrics = 1_000
+	mostMetrics  = 1_000_000_000
+)
+
+func (f *faults) checkLedger(l Ledger, r Redis) {
+	switch {
+	case l.Mode != LedgerLocal && l.Mode != LedgerShared:
+		f.add("ledger.mode", "%q is no mode: write %s if this Fluxgate alone uses the ledger, else %s", l.Mode, LedgerLocal, LedgerShared)
+	case l.Mode == LedgerShared && len(r.Address) == 0:
+		f.add("ledger.mode", "is %s, and without Redis nobody shares the ledger: set redis.address, or remove it", LedgerShared)
+	}
+	if l.Metrics < leastMetrics || l.Metrics > mostMetrics {
+		f.add("ledger.metrics", "%d is out of range: give at least %d and at most %d", l.Metrics, leastMetrics, mostMetrics)
+	}
+}

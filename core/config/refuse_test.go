@@ -53,6 +53,11 @@ func TestRefusedSettings(t *testing.T) {
 		`keys: [{key: a, prefix: "a\n"}]`:        `keys[0].prefix: "a\n" has a character that metrics cannot have: use letters, digits and + - % . _ / = :`,
 		`keys: [{key: a, prefix: ` + long + `}]`: `keys[0].prefix: "` + long + `" is longer than 200 characters: shorten it`,
 
+		`ledger: {mode: both}`:                              `ledger.mode: "both" is no mode: write local if this Fluxgate alone uses the ledger, else shared`,
+		`ledger: {mode: shared}`:                            `ledger.mode: is shared, and without Redis nobody shares the ledger: set redis.address, or remove it`,
+		`ledger: {metrics: 999}`:                            `ledger.metrics: 999 is out of range: give at least 1000 and at most 1000000000`,
+		`ledger: {metrics: 2e9}`:                            `ledger.metrics: "2e+09" is not a whole number: write one, such as 0`,
+		`ledger: {metrics: 2000000000}`:                     `ledger.metrics: 2000000000 is out of range: give at least 1000 and at most 1000000000`,
 		`redis: {address: localhost}`:                       `redis.address: "localhost" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
 		`redis: {address: run/x.sock}`:                      `redis.address: "run/x.sock" is neither host:port nor the path of a socket: write it like 127.0.0.1:6379 or /run/redis/redis.sock`,
 		`redis: {address: "h:0"}`:                           `redis.address: "h:0" needs a host and a port: write it like 127.0.0.1:6379`,

@@ -28,10 +28,17 @@ type Sink struct {
 	Rate     int  // the most datapoints in a second; 0: as many as it takes
 }
 
-// A Ledger is told what is accepted, and what every required sink has.
+// A Ledger knows what is accepted, and records it.
 type Ledger interface {
 	// Restore notes, before anything is judged, that b was accepted earlier.
 	Restore(b sdk.Batch)
+	// Underway returns a function that reports whether all that was judged before
+	// the call of Underway is known to be accepted, or not.
+	Underway() (settled func() bool)
+	// Collect takes the newest of each metric that is accepted and not recorded. The
+	// function that it returns records that; after an error it is called again. It is
+	// nil when there is nothing.
+	Collect() (record func(ctx context.Context) error)
 	// Record notes that b is delivered. After an error it is called again.
 	Record(ctx context.Context, b sdk.Batch) error
 }

@@ -89,16 +89,53 @@ func always(err error) func(sdk.Batch) error { return func(sdk.Batch) error { re
 
 var errAway = sdk.Unavailablef("away")
 
-// A book is a ledger in memory.
+// A book is a ledger in memory. It knows what is accepted from the journal.
 type book struct {
-	mu       sync.Mutex
-	restored sdk.Batch
-	recorded sdk.Batch
-	fault    error
-	check    func(sdk.Batch)
+	mu        sync.Mutex
+	live      *Stream
+	collected journal.Position
+	open      int // claims that are not settled
+	restored  sdk.Batch
+	recorded  sdk.Batch
+	fault     error
+	check     func(sdk.Batch)
 }
 
 func (l *book) Restore(b sdk.Batch) { l.restored = append(l.restored, b...) }
+
+func (l *book) Underway() (settled func() bool) {
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.open == 0
+	}
+}
+
+// Collect takes everything in the journal that it has not taken, unless a claim is
+// not settled.
+func (l *book) Collect() (record func(context.Context) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.live == nil || l.open > 0 {
+		return nil
+	}
+	var b sdk.Batch
+	from := l.collected
+	l.collected = l.live.log.End()
+	err := l.live.log.Replay(from, func([]byte) error { panic("summaries are of other tests") }, func(r journal.Record) error {
+		if longer, err := readBatch(b, r.Data); err == nil {
+			b = longer
+		}
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) error { return l.Record(ctx, b) }
+}
 
 func (l *book) Record(_ context.Context, b sdk.Batch) error {
 	l.mu.Lock()
@@ -140,6 +177,9 @@ func open(t *testing.T, folder string, l Ledger, sinks ...Sink) *Delivery {
 	d, err := Open(Setup{Folder: folder, Budget: budget, Sinks: sinks, FillRate: fillRate, Ledger: l}, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if b, ok := l.(*book); ok {
+		b.live, b.collected = d.Live, d.record.reader.Saved()
 	}
 	return d
 }

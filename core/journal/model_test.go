@@ -33,7 +33,8 @@ type world struct {
 	waiting []pending
 	readers map[string]*mirror
 	flips   int
-	torn    int // acknowledged records that a flip at the very end has cost
+	torn    int        // acknowledged records that a flip at the very end has cost
+	ends    []Position // of the log, since it was opened
 }
 
 type pending struct {
@@ -77,7 +78,7 @@ func (w *world) data(id uint64) []byte {
 }
 
 func (w *world) openLog() {
-	w.reports = nil
+	w.reports, w.ends = nil, nil
 	l, err := Open("", w.o)
 	if err != nil {
 		w.t.Fatalf("open: %v", err)
@@ -262,6 +263,29 @@ func (w *world) save(t *rapid.T) {
 	}
 }
 
+// pass moves the optional reader on to the end of now or of an earlier time, unread.
+func (w *world) pass(t *rapid.T) {
+	m, end := w.readers["ledger"], w.l.End()
+	to := rapid.SampledFrom(append(w.ends, end)).Draw(t, "end")
+	w.ends = append(w.ends, end)
+	at, delivered := m.r.Saved().Number, m.r.Books().Delivered
+	err := m.r.Pass(to)
+	if m.unsaved > 0 {
+		if !errors.Is(err, sdk.ErrInvalid) || m.r.Saved().Number != at {
+			t.Fatalf("passed %d datapoints that are not saved: %v", m.unsaved, err)
+		}
+		return
+	}
+	if err != nil && !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	b := m.r.Books()
+	m.at, m.saved, m.lost = m.r.Saved().Number, m.r.Saved().Number, b.Damaged+b.Expired
+	if m.at != max(at, to.Number) || b.Delivered-delivered > m.at-at {
+		t.Fatalf("passed from %d to %d, and the cursor is at %d: %+v", at, to.Number, m.at, b)
+	}
+}
+
 // lap appends a record and lets the required readers have all of it.
 func (w *world) lap(t *rapid.T) {
 	for range 3 {
@@ -417,6 +441,7 @@ func property(change func(*world)) func(*rapid.T) {
 			"read":    w.read,
 			"read2":   w.read,
 			"save":    w.save,
+			"pass":    w.pass,
 			"revive":  w.revive,
 			"lap":     w.lap,
 			"tidy":    w.tidy,

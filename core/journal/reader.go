@@ -8,7 +8,7 @@ import (
 	"fluxgate/sdk"
 )
 
-// A Reader reads the records of a log in order. Next and Save are for one
+// A Reader reads the records of a log in order. Next, Save and Pass are for one
 // goroutine, the other methods for any.
 type Reader struct {
 	log    *Log

@@ -19,19 +19,44 @@ func (r *Reader) Save(delivered, dead int) error {
 	if delivered < 0 || dead < 0 {
 		return sdk.Invalidf("%d datapoints delivered and %d dead: must not be negative", delivered, dead)
 	}
-	l := r.log
-	l.lock()
+	r.log.lock()
 	left := r.state.at.Segment
 	counted := uint64(delivered) + uint64(dead)
 	r.state.delivered += uint64(delivered)
 	r.state.dead += uint64(dead)
 	r.state.damaged += max(r.held, counted) - counted
 	r.held = 0
+	return r.advance(left)
+}
+
+// Pass moves the cursor on to a place that [Log.End] has returned. What lies before
+// it counts as delivered, unread. A place that the reader is past changes nothing.
+// Nothing that Next has returned may wait for its Save, nor may the place be behind
+// the end: that gives [sdk.ErrInvalid]. Other errors are those of Save.
+func (r *Reader) Pass(to Position) error {
+	r.log.lock()
+	if r.held > 0 || r.log.end.Before(to) {
+		defer r.log.unlock()
+		return sdk.Invalidf("%s cannot pass to %d: %d datapoints are to be saved first, and the journal ends at %d", r.name, to.Number, r.held, r.log.end.Number)
+	}
+	if !r.next.Before(to) {
+		defer r.log.unlock()
+		return nil
+	}
+	left := r.state.at.Segment
+	r.state.delivered += to.Number - r.next.Number
+	r.next = to
+	return r.advance(left)
+}
+
+// advance writes the cursor where it is now, and has the segment freed that it has
+// left. The caller holds mu, which it frees.
+func (r *Reader) advance(left uint64) error {
 	r.settle()
 	freed := r.state.at.Segment != left
 	err := r.write()
 	if freed {
-		wake(l.untidy)
+		wake(r.log.untidy)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func ends(held context.Context) (time.Duration, error) {
 
 func TestLeaseIsHeldByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, _ := newTestLedger()
+		l, _ := newLedger(Options{Metrics: plenty})
 		held, release := hold(t, l)
 		_, _, err := l.Hold(t.Context(), "a")
 		var other interface{ Held() bool }
@@ -66,7 +66,7 @@ func TestLeaseThatCannotBeRenewedEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, m := newTestLedger()
+				l, m := newLedger(Options{Metrics: plenty})
 				held, release := hold(t, l)
 				defer release()
 				time.Sleep(time.Minute + time.Second) // of the test's own clock
@@ -85,7 +85,7 @@ func TestLeaseThatCannotBeRenewedEnds(t *testing.T) {
 
 func TestLeaseOutlastsAShortFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, m := newTestLedger()
+		l, m := newLedger(Options{Metrics: plenty})
 		held, release := hold(t, l)
 		defer release()
 		for range 10 {
@@ -102,7 +102,7 @@ func TestLeaseOutlastsAShortFailure(t *testing.T) {
 
 func TestEndOfTheCallerEndsTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, m := newTestLedger()
+		l, m := newLedger(Options{Metrics: plenty})
 		ctx, cancel := context.WithCancel(t.Context())
 		held, release, err := l.Hold(ctx, "a")
 		if err != nil {
@@ -122,7 +122,7 @@ func TestEndOfTheCallerEndsTheLease(t *testing.T) {
 
 func TestHoldWithoutAStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, m := newTestLedger()
+		l, m := newLedger(Options{Metrics: plenty})
 		m.down = true
 		if _, _, err := l.Hold(t.Context(), "a"); !errors.Is(err, sdk.ErrUnavailable) || !errors.Is(err, errDown) || errors.Is(err, ErrHeld) {
 			t.Errorf("told %v", err)
@@ -144,7 +144,7 @@ func (s mute) Lease(ctx context.Context, metric, owner string, d time.Duration) 
 }
 
 func TestLeaseWithoutAnAnswerIsGivenBack(t *testing.T) {
-	l, m := newTestLedger()
+	l, m := newLedger(Options{Metrics: plenty})
 	l.store = mute{m}
 	if _, _, err := l.Hold(t.Context(), "a"); !errors.Is(err, sdk.ErrUnavailable) || len(m.owners) > 0 {
 		t.Errorf("told %v; leases %v", err, m.owners)
@@ -168,7 +168,7 @@ func (s stubborn) Renew(ctx context.Context, metric, owner string, d time.Durati
 // Nobody renews what is given back.
 func TestReleaseWaitsForTheRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, m := newTestLedger()
+		l, m := newLedger(Options{Metrics: plenty})
 		s := stubborn{m, make(chan struct{})}
 		l.store = s
 		_, release := hold(t, l)
@@ -195,39 +195,43 @@ func TestReleaseWaitsForTheRenewal(t *testing.T) {
 }
 
 func TestLastIsTheNewestOfBoth(t *testing.T) {
-	for name, tt := range map[string]struct{ recorded, kept, want int64 }{
-		"nothing":            {0, 0, 0},
-		"recorded":           {now, 0, now},
-		"recorded is newer":  {now, now - 60, now},
-		"kept is newer":      {now - 60, now, now},
-		"recorded is absurd": {now + 61, now - 60, now - 60},
-		"kept is absurd":     {now - 60, now + 61, now - 60},
-		"just ahead":         {now + 60, 0, now + 60},
-	} {
-		l, m := newTestLedger()
-		m.entries["a"], m.entries["b"] = tt.recorded, now+1
-		if tt.kept > 0 {
-			l.Restore(points("a", tt.kept))
+	modes(t, func(t *testing.T, newTestLedger func() (*Ledger, *memory)) {
+		for name, tt := range map[string]struct{ recorded, kept, want int64 }{
+			"nothing":            {0, 0, 0},
+			"recorded":           {now, 0, now},
+			"recorded is newer":  {now, now - 60, now},
+			"kept is newer":      {now - 60, now, now},
+			"recorded is absurd": {now + 61, now - 60, now - 60},
+			"kept is absurd":     {now - 60, now + 61, now - 60},
+			"just ahead":         {now + 60, 0, now + 60},
+		} {
+			l, m := newTestLedger()
+			m.entries["a"], m.entries["b"] = tt.recorded, now+1
+			if tt.kept > 0 {
+				l.Restore(points("a", tt.kept))
+			}
+			if got, err := l.Last(t.Context(), "a"); got != tt.want || err != nil {
+				t.Errorf("%s: newest is %d, %v, want %d", name, got, err, tt.want)
+			}
 		}
-		if got, err := l.Last(t.Context(), "a"); got != tt.want || err != nil {
-			t.Errorf("%s: newest is %d, %v, want %d", name, got, err, tt.want)
-		}
-	}
+	})
 }
 
 func TestLastHasItsOwnDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, m := newTestLedger()
-		m.entries["a"], m.slow = now, time.Second
-		accept(t, l, points("b", now)) // for which the store is too slow, and left alone
-		if got, err := l.Last(t.Context(), "a"); got != now || err != nil {
-			t.Errorf("newest is %d, %v, of a store that takes a second", got, err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
-		defer cancel()
-		if got, err := l.Last(ctx, "a"); got != 0 || !errors.Is(err, sdk.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("newest is %d, %v, after half a second", got, err)
-		}
+	modes(t, func(t *testing.T, newTestLedger func() (*Ledger, *memory)) {
+		synctest.Test(t, func(t *testing.T) {
+			l, m := newTestLedger()
+			m.entries["a"], m.slow = now, time.Second
+			accept(t, l, points("b", now)) // for which the store is too slow, and left alone
+			if got, err := l.Last(t.Context(), "a"); got != now || err != nil {
+				t.Errorf("newest is %d, %v, of a store that takes a second", got, err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+			defer cancel()
+			if got, err := l.Last(ctx, "a"); got != 0 || !errors.Is(err, sdk.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("newest is %d, %v, after half a second", got, err)
+			}
+		})
 	})
 }
 
@@ -246,25 +250,27 @@ func (s stale) Last(ctx context.Context, metrics []string) ([]int64, error) {
 // What is recorded while the store is read is not forgotten before the answer is
 // judged.
 func TestLastMissesNothingThatIsRecordedMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, m := newTestLedger()
-		accept(t, l, points("a", now))
-		s := stale{m, make(chan struct{})}
-		l.store = s
-		newest := make(chan int64, 1)
-		go func() {
-			got, _ := l.Last(t.Context(), "a")
-			newest <- got
-		}()
-		synctest.Wait()
-		recordAll(t, l, points("a", now))
-		close(s.answer)
-		if got := <-newest; got != now {
-			t.Errorf("newest is %d, want %d", got, now)
-		}
-		synctest.Wait()
-		if len(l.table) > 0 {
-			t.Errorf("%d entries are kept of what is recorded", len(l.table))
-		}
+	modes(t, func(t *testing.T, newTestLedger func() (*Ledger, *memory)) {
+		synctest.Test(t, func(t *testing.T) {
+			l, m := newTestLedger()
+			accept(t, l, points("a", now))
+			s := stale{m, make(chan struct{})}
+			l.store = s
+			newest := make(chan int64, 1)
+			go func() {
+				got, _ := l.Last(t.Context(), "a")
+				newest <- got
+			}()
+			synctest.Wait()
+			recordAll(t, l, points("a", now))
+			close(s.answer)
+			if got := <-newest; got != now {
+				t.Errorf("newest is %d, want %d", got, now)
+			}
+			synctest.Wait()
+			if l.unrecorded() > 0 {
+				t.Errorf("%d entries of what is recorded are to be recorded", l.unrecorded())
+			}
+		})
 	})
 }

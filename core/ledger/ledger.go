@@ -5,7 +5,6 @@ package ledger
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,46 +51,52 @@ const (
 	recordTimeout = 2 * time.Second
 )
 
-// A Ledger judges which datapoints are fresh: newer than what was accepted of
-// their metric before.
-type Ledger struct {
-	store    Store
-	lookups  lookups
-	maxAhead time.Duration
-	now      func() time.Time
+// Options say how a ledger works.
+type Options struct {
+	MaxAhead time.Duration // an entry of the store that lies further in the future is not believed
+	Shared   bool          // others record in the store too: it is asked about every metric of each request
+	Metrics  int           // how many are remembered between requests, about; those not seen for long are forgotten first
+}
 
-	mu      sync.Mutex
-	table   map[string]*entry // what is accepted and, as far as is known, not recorded
-	beats   map[string]bool   // signs of life to be written
-	rounds  rounds
-	leaving []departure   // to be forgotten, oldest first
-	wake    chan struct{} // there are beats
-	failing bool          // the last call of Record failed
+// A Ledger judges which datapoints are fresh: newer than what was accepted of
+// their metric before. What it knows of a metric it keeps until there are too many,
+// and unless others record too the store is asked about it no more.
+type Ledger struct {
+	store   Store
+	options Options
+	lookups lookups
+	now     func() time.Time
+	spare   sync.Pool // of claims
+
+	mu       sync.Mutex
+	table    *table
+	dirty    []uint32        // entries to be recorded
+	looks    rounds          // of lookups that are not judged
+	claims   []*claim        // under way, by their number; the first has none
+	numbers  []uint32        // of claims, free
+	underway rounds          // of claims
+	beats    map[string]bool // signs of life to be written
+	wake     chan struct{}   // there are beats
+	failing  bool            // the last call of Record failed
 
 	unchecked, failed, absurd prometheus.Counter
 }
 
-// An entry is what the ledger knows of a metric before the store does.
-type entry struct {
-	kept    int64  // the newest timestamp that was accepted; 0: none
-	claimed int64  // the newest that is under way
-	by      *claim // who brought that one; nil: nothing is under way
-}
-
-// New returns a ledger over store. An entry of the store that lies more than
-// maxAhead in the future is not believed.
-func New(store Store, maxAhead time.Duration, metrics prometheus.Registerer) *Ledger {
+// New returns a ledger over store.
+func New(store Store, o Options, metrics prometheus.Registerer) *Ledger {
 	counter := func(name, help string) prometheus.Counter {
 		return promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	return &Ledger{
+	l := &Ledger{
 		store:    store,
-		lookups:  lookups{store: store},
-		maxAhead: maxAhead,
+		options:  o,
+		lookups:  lookups{store: store, most: 1},
 		now:      time.Now,
-		table:    make(map[string]*entry),
+		table:    newTable(),
+		looks:    rounds{counts: make([]int, 1)},
+		claims:   make([]*claim, 1),
+		underway: rounds{counts: make([]int, 1)},
 		beats:    make(map[string]bool),
-		rounds:   rounds{underway: make(map[int]int)},
 		wake:     make(chan struct{}, 1),
 		unchecked: counter("fluxgate_datapoints_unchecked_total",
 			"Datapoints judged without the ledger's store, which did not answer in time."),
@@ -100,58 +105,52 @@ func New(store Store, maxAhead time.Duration, metrics prometheus.Registerer) *Le
 		absurd: counter("fluxgate_ledger_absurd_total",
 			"Entries found too far in the future to be believed."),
 	}
+	if o.Shared {
+		l.lookups.most = sharedTrips
+	}
+	l.spare.New = func() any { return newClaim(l) }
+	return l
 }
 
-// Look fetches what is recorded of b's metrics, together with other requests. A
-// store that does not answer a round trip within 50 ms is left alone for a
-// second, and b is judged without it. The function that it returns judges b, and must be called:
-// it returns the datapoints that are fresh, in their order, and from then on
-// they count as accepted. Its second result must be called once with what
-// became of them: nil keeps them, until they are recorded; any error releases them, so that the same datapoints are fresh again. It returns that
-// error, or the one of a request under way on which the judgement relied, for
-// which it waits.
+// Look asks the store, together with other requests, for what is recorded of those
+// metrics of b of which the ledger does not know it. A store that does not answer a
+// round trip within 50 ms is left alone for a second, and b is judged without it. The
+// function that it returns judges b, and must be called: it returns the datapoints
+// that are fresh, in their order, and from then on they count as accepted. Its second
+// result must be called once with what became of them: nil keeps them, until they are
+// recorded; any error releases them, so that the same datapoints are fresh again. It
+// returns that error, or the one of a request under way on which the judgement relied,
+// for which it waits. Until then b must stay as it is.
 func (l *Ledger) Look(b sdk.Batch) func() (fresh sdk.Batch, settle func(error) error) {
 	if len(b) == 0 {
 		return func() (sdk.Batch, func(error) error) { return nil, func(err error) error { return err } }
 	}
-	l.mu.Lock()
-	round := l.rounds.enter()
-	l.mu.Unlock()
-	metrics := make([]string, len(b))
-	for i := range b {
-		metrics[i] = b[i].Metric
-	}
-	last, err := l.lookups.last(metrics)
-	if err != nil {
-		l.unchecked.Add(float64(len(b)))
-		last = make([]int64, len(b))
-	}
-	return func() (sdk.Batch, func(error) error) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		defer l.forget()
-		defer l.rounds.leave(round)
-		return l.judge(b, last)
-	}
+	c := l.spare.Get().(*claim)
+	c.look(b)
+	return c.judgement
 }
 
 // Last returns the newest timestamp that is recorded of metric, or accepted and
-// not recorded yet; 0 if there is none that can be believed. Unlike Look it gives
-// the store the time that ctx has, of which Redis uses two seconds at most, and
+// not recorded yet; 0 if there is none that can be believed. Unlike Look it always asks the store, gives
+// it the time that ctx has, of which Redis uses two seconds at most, and
 // fails when that does not answer, with an error that wraps [sdk.ErrUnavailable].
 func (l *Ledger) Last(ctx context.Context, metric string) (int64, error) {
 	l.mu.Lock()
-	round := l.rounds.enter()
+	round := l.looks.enter()
 	l.mu.Unlock()
 	last, err := l.store.Last(ctx, []string{metric})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer l.forget()
-	defer l.rounds.leave(round)
+	defer l.looks.leave(round)
 	if err != nil {
 		return 0, sdk.Unavailablef("newest timestamp of %q: %w", metric, err)
 	}
-	return l.newest(l.table[metric], last[0], l.believed()), nil
+	believed := l.believed()
+	newest := l.believe(last[0], believed)
+	if number := l.table.find(metric, l.table.hash(metric)); number != absent {
+		newest = max(newest, l.believe(l.table.entry(number).newest, believed))
+	}
+	return newest, nil
 }
 
 // Note tells Vista, if there is a Redis, that remoteTarget is known, unless it is
@@ -162,117 +161,6 @@ func (l *Ledger) Note(ctx context.Context, metric, remoteTarget string, resoluti
 		return sdk.Unavailablef("note %q for Vista: %w", remoteTarget, err)
 	}
 	return nil
-}
-
-// newest returns the newer of what is recorded of a metric and of what e, which
-// may be nil, keeps of it. What is newer than believed counts as absent. It is
-// called with the lock held.
-func (l *Ledger) newest(e *entry, recorded, believed int64) int64 {
-	if recorded > believed {
-		l.absurd.Inc()
-		recorded = 0
-	}
-	if e == nil {
-		return recorded
-	}
-	if e.kept > believed {
-		l.absurd.Inc()
-		e.kept = 0
-	}
-	return max(recorded, e.kept)
-}
-
-// judge is called with the lock held.
-func (l *Ledger) judge(b sdk.Batch, last []int64) (sdk.Batch, func(error) error) {
-	c := &claim{done: make(chan struct{})}
-	believed := l.believed()
-	for i, d := range b {
-		e := l.table[d.Metric]
-		newest := l.newest(e, last[i], believed)
-		if e != nil {
-			newest = max(newest, e.claimed)
-			c.rely(e.by)
-		}
-		if d.Timestamp <= newest {
-			continue
-		}
-		if e == nil {
-			e = l.enter(d.Metric)
-		}
-		e.claimed, e.by = d.Timestamp, c
-		c.fresh = append(c.fresh, d)
-	}
-	return c.fresh, func(err error) error { return l.settle(c, err) }
-}
-
-// enter makes an entry, under a copy of the metric: that may be part of a whole
-// request.
-func (l *Ledger) enter(metric string) *entry {
-	e := &entry{}
-	l.table[strings.Clone(metric)] = e
-	return e
-}
-
-// believed returns the newest timestamp that an entry may have.
-func (l *Ledger) believed() int64 { return l.now().Add(l.maxAhead).Unix() }
-
-// settle is the end of a claim, in one of two ways.
-func (l *Ledger) settle(c *claim, err error) error {
-	if relied := c.await(); err == nil {
-		err = relied
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range c.fresh {
-		e := l.table[d.Metric] // there while somebody's claim is on it
-		if e.by == c {
-			e.by, e.claimed = nil, 0
-		}
-		if err == nil {
-			e.kept = max(e.kept, d.Timestamp)
-		}
-	}
-	if err != nil {
-		l.leave(c.fresh, false)
-	}
-	c.end(err)
-	return err
-}
-
-// Restore notes, before anything is judged, that b was accepted earlier and is
-// not recorded yet.
-func (l *Ledger) Restore(b sdk.Batch) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range b {
-		e := l.table[d.Metric]
-		if e == nil {
-			e = l.enter(d.Metric)
-		}
-		e.kept = max(e.kept, d.Timestamp)
-	}
-}
-
-// leave has the metrics of b forgotten once no lookup under way may have missed
-// what is recorded of them by now: b, or nothing new.
-func (l *Ledger) leave(b sdk.Batch, recorded bool) {
-	l.leaving = append(l.leaving, departure{l.rounds.next(), b, recorded})
-	l.forget()
-}
-
-// forget drops the entries of which the store knows all.
-func (l *Ledger) forget() {
-	oldest := l.rounds.oldest()
-	for len(l.leaving) > 0 && l.leaving[0].round < oldest {
-		gone := l.leaving[0]
-		for _, d := range gone.batch {
-			e := l.table[d.Metric]
-			if e != nil && e.by == nil && (e.kept == 0 || gone.recorded && e.kept <= d.Timestamp) {
-				delete(l.table, d.Metric)
-			}
-		}
-		l.leaving = l.leaving[1:]
-	}
 }
 
 // Beat has the sign of life called name written behind whatever is under way.

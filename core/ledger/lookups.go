@@ -22,12 +22,17 @@ var errBroken = errors.New("the ledger's store did not answer lately")
 // round trip is under way travel together on the next.
 type lookups struct {
 	store Store
+	most  int // round trips at a time
 
 	mu      sync.Mutex
-	running bool
+	running int
 	waiting []*lookup
 	retry   time.Time // not before this, after a failure
 }
+
+// sharedTrips is how many round trips are under way at a time where every request
+// needs one.
+const sharedTrips = 2
 
 // A lookup is what one request asks for.
 type lookup struct {
@@ -52,8 +57,8 @@ func (l *lookups) last(metrics []string) ([]int64, error) {
 		return nil, errBroken
 	}
 	l.waiting = append(l.waiting, own)
-	if !l.running {
-		l.running = true
+	if l.running < l.most {
+		l.running++
 		go l.run()
 	}
 	l.mu.Unlock()
@@ -132,7 +137,9 @@ func (l *lookups) next() (together []*lookup) {
 		n++
 	}
 	together, l.waiting = l.waiting[:n:n], l.waiting[n:]
-	l.running = n > 0
+	if n == 0 {
+		l.running--
+	}
 	return together
 }
 

@@ -1,29 +1,25 @@
 package ledger
 
 import (
+	"bytes"
 	"math"
 	"strconv"
-	"strings"
 )
 
 // Entries are written as Skyline's Python reads them, with literal_eval: the
 // string as a list, the field of the hash as a dict. It cannot read nan and inf, so
 // a value that is not finite is written as None.
 
-func listText(timestamp int64, value float64) string {
-	b := append(make([]byte, 0, 48), '[')
-	b = strconv.AppendInt(b, timestamp, 10)
-	b = append(b, ", "...)
-	b = appendFloat(b, value)
-	return string(append(b, ']'))
+func appendList(b []byte, timestamp int64, value float64) []byte {
+	b = strconv.AppendInt(append(b, '['), timestamp, 10)
+	b = appendFloat(append(b, ", "...), value)
+	return append(b, ']')
 }
 
-func dictText(timestamp int64, value float64) string {
-	b := append(make([]byte, 0, 64), "{'timestamp': "...)
-	b = strconv.AppendInt(b, timestamp, 10)
-	b = append(b, ", 'value': "...)
-	b = appendFloat(b, value)
-	return string(append(b, '}'))
+func appendDict(b []byte, timestamp int64, value float64) []byte {
+	b = strconv.AppendInt(append(b, "{'timestamp': "...), timestamp, 10)
+	b = appendFloat(append(b, ", 'value': "...), value)
+	return append(b, '}')
 }
 
 // appendFloat appends v as Python prints a float: the shortest digits that read
@@ -38,7 +34,7 @@ func appendFloat(b []byte, v float64) []byte {
 	}
 	start := len(b)
 	b = strconv.AppendFloat(b, v, 'f', -1, 64)
-	if !strings.Contains(string(b[start:]), ".") {
+	if bytes.IndexByte(b[start:], '.') < 0 {
 		b = append(b, ".0"...)
 	}
 	return b

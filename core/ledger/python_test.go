@@ -19,6 +19,14 @@ func TestFloatsAreAsPythonPrintsThem(t *testing.T) {
 	}
 }
 
+func listText(timestamp int64, value float64) string {
+	return string(appendList(nil, timestamp, value))
+}
+
+func dictText(timestamp int64, value float64) string {
+	return string(appendDict(nil, timestamp, value))
+}
+
 // FuzzListText and FuzzDictText: what is written is read back, and is no longer
 // than what is planned for.
 func FuzzListText(f *testing.F) { fuzzText(f, listText, "[", "]") }

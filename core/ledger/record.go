@@ -25,22 +25,45 @@ const (
 	lastBeat = 200 * time.Millisecond
 )
 
-// Record moves the store's entries forward to the newest datapoint of each
-// metric of b, and then forgets what it kept of them itself. A value that is not
-// finite, such as NaN, stands for None: the metric has points, and no value. After
-// an error, which is counted, recording b again is right.
+// Record moves the store's entries forward to the newest datapoint of each metric of
+// b. A value that is not finite, such as NaN, stands for None: the metric has points,
+// and no value. After an error, which is counted, recording b again is right.
 func (l *Ledger) Record(ctx context.Context, b sdk.Batch) error {
 	for piece := range slices.Chunk(newest(b), recordLimit) {
 		err := l.record(ctx, piece)
 		l.note(err)
 		if err != nil {
+			l.doubt(piece)
 			return err
 		}
-		l.mu.Lock()
-		l.leave(piece, true)
-		l.mu.Unlock()
+		l.recorded(piece)
 	}
 	return nil
+}
+
+// recorded notes that the store has b.
+func (l *Ledger) recorded(b sdk.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range b {
+		number := l.number(d.Metric)
+		l.accept(number, d)
+		if e := l.table.entry(number); e.newest <= d.Timestamp {
+			e.state &^= dirty
+		}
+	}
+	l.trim(len(b))
+}
+
+// doubt notes that the store may have some of b.
+func (l *Ledger) doubt(b sdk.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range b {
+		if number := l.table.find(d.Metric, l.table.hash(d.Metric)); number != absent {
+			l.table.entry(number).state &^= known
+		}
+	}
 }
 
 func (l *Ledger) record(ctx context.Context, b sdk.Batch) error {

@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"fluxgate/sdk"
 )
@@ -57,25 +60,34 @@ func (r *Redis) Last(ctx context.Context, metrics []string) ([]int64, error) {
 	return last, nil
 }
 
+// recordTrips is how many pieces are recorded at a time.
+const recordTrips = 2
+
 // Record implements [Store]. In a cluster what one node refuses does not keep
 // the others from what is theirs.
 func (r *Redis) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
-	var first error
-	for len(b) > 0 {
-		n := min(len(b), pieceLimit)
-		calls := r.together(b[:n], ahead)
-		if r.cluster {
-			calls = r.apart(b[:n], ahead)
-		}
-		if err := r.run(ctx, calls); err != nil && first == nil {
-			first = err
-		}
-		if first != nil && (!r.cluster || ctx.Err() != nil) {
+	var (
+		pieces errgroup.Group
+		failed atomic.Bool
+	)
+	pieces.SetLimit(recordTrips)
+	for piece := range slices.Chunk(b, pieceLimit) {
+		if failed.Load() && (!r.cluster || ctx.Err() != nil) {
 			break
 		}
-		b = b[n:]
+		pieces.Go(func() error {
+			calls := r.together
+			if r.cluster {
+				calls = r.apart
+			}
+			err := r.run(ctx, calls(piece, ahead))
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
 	}
-	return r.refused(ctx, first)
+	return r.refused(ctx, pieces.Wait())
 }
 
 // Beat implements [Store].

@@ -66,7 +66,7 @@ func redises(t *testing.T, test func(*testing.T, *Redis)) {
 
 func TestNoteIsWhatVistaReads(t *testing.T) {
 	redises(t, func(t *testing.T, s *Redis) {
-		l := New(s, time.Minute, prometheus.NewRegistry())
+		l := New(s, Options{MaxAhead: time.Minute, Metrics: plenty}, prometheus.NewRegistry())
 		for _, n := range []struct {
 			metric, remoteTarget string
 			resolution           time.Duration
@@ -96,7 +96,7 @@ func TestNoteIsWhatVistaReads(t *testing.T) {
 func TestLeaseInRedis(t *testing.T) {
 	redises(t, func(t *testing.T, s *Redis) {
 		ctx, c := t.Context(), observer(t, s)
-		a, b := New(s, time.Minute, prometheus.NewRegistry()), New(s, time.Minute, prometheus.NewRegistry())
+		a, b := New(s, Options{MaxAhead: time.Minute, Metrics: plenty}, prometheus.NewRegistry()), New(s, Options{MaxAhead: time.Minute, Metrics: plenty}, prometheus.NewRegistry())
 		held, release, err := a.Hold(ctx, "x.y")
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +179,7 @@ func TestNobodySharesAnEmbeddedLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	l := New(s, time.Minute, prometheus.NewRegistry())
+	l := New(s, Options{MaxAhead: time.Minute, Metrics: plenty}, prometheus.NewRegistry())
 	for range 2 {
 		_, release, err := l.Hold(t.Context(), "a")
 		if err != nil {
@@ -194,7 +194,7 @@ func TestNobodySharesAnEmbeddedLedger(t *testing.T) {
 
 func TestWithoutRedisThereIsNoLeaseAndNoNote(t *testing.T) {
 	server := servers.Redis(t)
-	l := New(openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Hash: true}), time.Minute, prometheus.NewRegistry())
+	l := New(openTestRedis(t, RedisOptions{Addresses: []string{server.Address}, Hash: true}), Options{MaxAhead: time.Minute, Metrics: plenty}, prometheus.NewRegistry())
 	held, release, err := l.Hold(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestWithoutRedisThereIsNoLeaseAndNoNote(t *testing.T) {
 func TestLastOfWhatPythonWrote(t *testing.T) {
 	redises(t, func(t *testing.T, s *Redis) {
 		ctx, c := t.Context(), observer(t, s)
-		l := New(s, time.Minute, prometheus.NewRegistry())
+		l := New(s, Options{MaxAhead: time.Minute, Metrics: plenty}, prometheus.NewRegistry())
 		for name, tt := range map[string]struct {
 			list, dict string
 			want       int64

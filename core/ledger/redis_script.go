@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,7 +16,7 @@ import (
 // newest timestamp that is believed, the expiry of strings in seconds or 0, 1 for
 // keeping the hash, 1 for keeping strings; then for each metric its name,
 // timestamp, text, and text in the hash.
-var advance = redis.NewScript(readEntry + `
+const advanceText = readEntry + `
 local ahead, expire, hash, strings = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local first = hash and 1 or 0
 
@@ -44,7 +46,9 @@ for i = 1, (#ARGV - 4) / 4 do
   end
 end
 return redis.status_reply('OK')
-`)
+`
+
+var advance = redis.NewScript(advanceText)
 
 // readEntry is timestampOf for a script: it returns nil for what is no entry.
 const readEntry = `
@@ -91,18 +95,26 @@ local function timestampOf(entry)
 end
 `
 
-// A call is one run of advance.
-type call struct {
-	entries []string
-	args    []any
-}
+// A call is the arguments of one run of advance. Most are pointers, which unlike
+// strings and numbers cost no memory of their own.
+type call []any
+
+const (
+	callHead   = 3 // EVALSHA, the script, the number of KEYS
+	callFixed  = 4 // ARGV before the metrics
+	callMetric = 4 // ARGV of each metric
+)
 
 // together returns the call that records b on a single node.
 func (r *Redis) together(b sdk.Batch, ahead int64) []call {
-	c := r.begin(len(b), ahead, r.o.Hash, true)
-	for _, d := range b {
-		c.entries = append(c.entries, stringPrefix+d.Metric)
-		c.args = append(c.args, d.Metric, d.Timestamp, listText(d.Timestamp, d.Value), dictText(d.Timestamp, d.Value))
+	texts := entryTexts(b)
+	c := r.begin(len(b), r.o.Hash)
+	for i := range b {
+		c = append(c, &texts[3*i])
+	}
+	c = r.fix(c, ahead, r.o.Hash, true)
+	for i := range b {
+		c = append(c, &b[i].Metric, &b[i].Timestamp, &texts[3*i+1], &texts[3*i+2])
 	}
 	return []call{c}
 }
@@ -110,58 +122,96 @@ func (r *Redis) together(b sdk.Batch, ahead int64) []call {
 // apart returns the calls that record b in a cluster, where one script may only
 // touch entries of one slot: one for each string, and one for the hash.
 func (r *Redis) apart(b sdk.Batch, ahead int64) []call {
+	texts := entryTexts(b)
 	calls := make([]call, 0, len(b)+1)
-	for _, d := range b {
-		c := r.begin(1, ahead, false, true)
-		c.entries = append(c.entries, stringPrefix+d.Metric)
-		c.args = append(c.args, "", d.Timestamp, listText(d.Timestamp, d.Value), "")
-		calls = append(calls, c)
+	for i := range b {
+		c := r.fix(append(r.begin(1, false), &texts[3*i]), ahead, false, true)
+		calls = append(calls, append(c, "", &b[i].Timestamp, &texts[3*i+1], ""))
 	}
 	if r.o.Hash {
-		c := r.begin(len(b), ahead, true, false)
-		for _, d := range b {
-			c.args = append(c.args, d.Metric, d.Timestamp, "", dictText(d.Timestamp, d.Value))
+		c := r.fix(slices.Grow(r.begin(0, true), callFixed+callMetric*len(b)), ahead, true, false)
+		for i := range b {
+			c = append(c, &b[i].Metric, &b[i].Timestamp, "", &texts[3*i+2])
 		}
 		calls = append(calls, c)
 	}
 	return calls
 }
 
-// begin returns a call with room for n metrics.
-func (r *Redis) begin(n int, ahead int64, hash, strings bool) call {
-	c := call{entries: make([]string, 0, n+1), args: make([]any, 0, 4*n+4)}
-	if hash {
-		c.entries = append(c.entries, hashEntry)
+// begin returns a call up to the hash, if it is kept, with room for n metrics.
+func (r *Redis) begin(n int, hash bool) call {
+	c := make(call, 0, callHead+1+n+callFixed+callMetric*n)
+	if !hash {
+		return append(c, "evalsha", advance.Hash(), n)
 	}
-	c.args = append(c.args, ahead, int64(r.o.Expire/time.Second), hash, strings)
-	return c
+	return append(c, "evalsha", advance.Hash(), n+1, hashEntry)
+}
+
+// fix adds what holds for all metrics.
+func (r *Redis) fix(c call, ahead int64, hash, single bool) call {
+	return append(c, ahead, int64(r.o.Expire/time.Second), hash, single)
+}
+
+// entryTexts returns for each datapoint the name of its string, and the texts of both
+// entries, in one piece of memory.
+func entryTexts(b sdk.Batch) []string {
+	const usual = 160 // bytes of the three
+	var all strings.Builder
+	all.Grow(usual * len(b))
+	ends, text := make([]int, 0, 3*len(b)), make([]byte, 0, usual)
+	end := func() {
+		all.Write(text)
+		ends, text = append(ends, all.Len()), text[:0]
+	}
+	for i := range b {
+		d := &b[i]
+		text = append(append(text, stringPrefix...), d.Metric...)
+		end()
+		text = appendList(text, d.Timestamp, d.Value)
+		end()
+		text = appendDict(text, d.Timestamp, d.Value)
+		end()
+	}
+	texts, from := make([]string, len(ends)), 0
+	for i, end := range ends {
+		texts[i], from = all.String()[from:end], end
+	}
+	return texts
 }
 
 // run makes the calls in one round trip. Where the script is not known yet, a
 // second one brings it along. It returns the first error; the other calls are
 // made all the same.
 func (r *Redis) run(ctx context.Context, calls []call) error {
-	pipe := r.client.Pipeline()
-	for _, c := range calls {
-		pipe.EvalSha(ctx, advance.Hash(), c.entries, c.args...)
-	}
-	done, err := pipe.Exec(ctx)
+	done, err := r.pipe(ctx, calls)
 	if err == nil {
 		return nil
 	}
 	var first error
-	again := r.client.Pipeline()
+	var again []call
 	for i, cmd := range done {
 		err := cmd.Err()
 		switch {
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			advance.Eval(ctx, again, calls[i].entries, calls[i].args...)
+			calls[i][0], calls[i][1] = "eval", advanceText
+			again = append(again, calls[i])
 		case err != nil && first == nil:
 			first = err
 		}
 	}
-	if _, err := again.Exec(ctx); err != nil && first == nil {
+	if _, err := r.pipe(ctx, again); err != nil && first == nil {
 		first = err
 	}
 	return first
+}
+
+// pipe makes the calls in one round trip.
+func (r *Redis) pipe(ctx context.Context, calls []call) ([]redis.Cmder, error) {
+	pipe := r.client.Pipeline()
+	for _, c := range calls {
+		cmd := redis.NewCmd(ctx, c...)
+		cmd.SetFirstKeyPos(callHead)
+		_ = pipe.Process(ctx, cmd) // which only queues it
+	}
+	return pipe.Exec(ctx)
 }
