@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func (m *moody) Write(_ context.Context, b sdk.Batch) error {
 		b = b[:rand.IntN(len(b)+1)]
 	}
 	for _, d := range b {
+		d.Metric = strings.Clone(d.Metric) // which a sink may not keep
 		m.stored[d] = true
 		m.newest[d.Metric] = max(m.newest[d.Metric], d.Timestamp)
 	}

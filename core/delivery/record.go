@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"slices"
 
 	"fluxgate/core/journal"
 	"fluxgate/sdk"
@@ -18,6 +19,11 @@ const (
 // records returns b as records within the bounds of a sink's batch. Their bytes are
 // those of room, which it returns longer.
 func records(room []byte, b sdk.Batch) (all []journal.Record, bytes []byte) {
+	size := 0
+	for i := range b {
+		size += datapointSize(b[i])
+	}
+	room = slices.Grow(room, size+(1+len(b)/maxBatch+2*size/maxBytes)*4)
 	for len(b) > 0 {
 		n, begin := piece(b), len(room)
 		room = sdk.AppendBatch(room, b[:n])

@@ -184,6 +184,10 @@ func (d *draft) add(q *request) error {
 			return err
 		}
 	}
+	left := int64(0) // bytes of the records that follow
+	for _, r := range q.records {
+		left += sizeOf(len(r.Data))
+	}
 	for _, r := range q.records {
 		size := sizeOf(len(r.Data))
 		if d.free() < size {
@@ -192,6 +196,8 @@ func (d *draft) add(q *request) error {
 			d.parts = []part{{segment: d.last, offset: d.at.Offset, bytes: d.log.buffer[:0]}}
 		}
 		p := &d.parts[len(d.parts)-1]
+		p.bytes = slices.Grow(p.bytes, int(min(left, max(d.free(), size))))
+		left -= size
 		r.Time, r.Number = q.time, d.at.Number
 		commit := max(p.offset, dataStart)
 		p.bytes = appendRecord(p.bytes, r, p.segment.segment, d.at.Offset, commit)
