@@ -230,6 +230,7 @@ func (b bulk) WriteAll(_ context.Context, batches []Batch) error { return b.all(
 
 func TestSeveralBatchesAtOnce(t *testing.T) {
 	sent := []Batch{{{Metric: "a", Timestamp: 1, Value: 2}}, nil, {{Metric: "b"}, {Metric: "c\xff", Timestamp: -1}}}
+	var mu sync.Mutex
 	var one, all []Batch
 	copied := func(b Batch) Batch {
 		c := append(Batch{}, b...)
@@ -238,20 +239,27 @@ func TestSeveralBatchesAtOnce(t *testing.T) {
 		}
 		return c
 	}
-	write := writes(func(_ context.Context, b Batch) error { one = append(one, copied(b)); return nil })
+	write := writes(func(_ context.Context, b Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		one = append(one, copied(b))
+		return nil
+	})
 	for name, sink := range map[string]Sink{"one by one": write, "in bulk": bulk{write, func(batches []Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, b := range batches {
 			all = append(all, copied(b))
 		}
 		return nil
 	}}} {
-		one, all = nil, nil
 		host, plugin := sockets(t)
 		serveDock(t, plugin, sink, planeLimit, answerSink)
 		remote, _ := sinkAt(t, host, planeLimit)
 		if err := remote.WriteAll(t.Context(), sent); err != nil {
 			t.Error(err)
 		}
+		mu.Lock()
 		got := one
 		if name == "in bulk" {
 			got = all
@@ -260,9 +268,14 @@ func TestSeveralBatchesAtOnce(t *testing.T) {
 			t.Errorf("%s: it was given %v and %v", name, one, all)
 		}
 		one, all = nil, nil
-		if err := remote.Write(t.Context(), sent[0]); err != nil || len(one) != 1 || len(all) != 0 {
+		mu.Unlock()
+		err := remote.Write(t.Context(), sent[0])
+		mu.Lock()
+		if err != nil || len(one) != 1 || len(all) != 0 {
 			t.Errorf("%s: a single batch: %v, %v, %v", name, one, all, err)
 		}
+		one, all = nil, nil
+		mu.Unlock()
 	}
 }
 

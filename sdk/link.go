@@ -38,7 +38,8 @@ const (
 // answer, and with the process.
 type link struct {
 	conn  net.Conn
-	limit int // bytes of a frame
+	limit int           // bytes of a frame
+	stuck time.Duration // stuckTimeout
 
 	turn chan struct{} // holds one while a frame is written
 
@@ -83,7 +84,7 @@ func dialLink(ctx context.Context, s Spec, pid int, path string) (*link, error) 
 }
 
 func newLink(conn net.Conn, limit int) *link {
-	l := &link{conn: conn, limit: limit, turn: make(chan struct{}, 1), calls: make(map[uint64]caller), broken: make(chan struct{})}
+	l := &link{conn: conn, limit: limit, stuck: stuckTimeout, turn: make(chan struct{}, 1), calls: make(map[uint64]caller), broken: make(chan struct{})}
 	go l.receive()
 	return l
 }
@@ -140,7 +141,7 @@ func (l *link) send(parts net.Buffers, stop <-chan struct{}) bool {
 // sendRest writes what is left of a frame, in the turn of that.
 func (l *link) sendRest(rest []byte) {
 	defer func() { <-l.turn }()
-	for until := time.Now().Add(stuckTimeout); len(rest) > 0; {
+	for until := time.Now().Add(l.stuck); len(rest) > 0; {
 		_ = l.conn.SetWriteDeadline(until)
 		n, err := l.conn.Write(rest)
 		rest = rest[n:]

@@ -208,6 +208,7 @@ func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
 	for name, deadline := range map[string]time.Duration{"cancelled": time.Hour, "expired": 300 * time.Millisecond} {
 		host, plugin := sockets(t)
 		in, _ := inputAt(t, host, planeLimit)
+		in.link.stuck = time.Hour
 		far := farEndOf(t, plugin)
 		body := make([]byte, 8<<20)
 		for i := range body {
