@@ -80,6 +80,15 @@ func TestRoguesHarmNobodyElse(t *testing.T) {
 		{"floods", succeeds, "the end is near"},
 		{"floods-one-line", succeeds, ""},
 		{"stays", succeeds, "plugin did not close"},
+		{"data-outside", succeeds, "data socket cannot be used"},
+		{"data-nobody", succeeds, "data socket cannot be used"},
+		{"data-silent", late, ""},
+		{"data-deaf", late, ""},
+		{"data-garbage", succeeds, ""},
+		{"data-unknown-call", succeeds, ""},
+		{"data-huge", succeeds, ""},
+		{"data-endless", succeeds, ""},
+		{"data-drips", late, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.act, func(t *testing.T) {
