@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"runtime"
 	"slices"
@@ -319,6 +320,9 @@ func TestLyingNumbersTakeLittleMemory(t *testing.T) {
 			"as many datapoints as there is room for": counted(size/datapointSize-1, zeros),
 			"more than there is room for":             counted(1<<32-1, zeros),
 			"dropped":                                 framed(frame.Call, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, size/4-16, zeros[:size-64])[frame.HeaderSize:],
+			"headers that are not there":              framed(frame.Call, 1, 1, 0, 0, 0, math.MaxUint32, zeros[:size-64])[frame.HeaderSize:],
+			"values that are not there":               framed(frame.Call, 1, 1, 0, 0, 0, 1, 0, 1<<27, zeros[:size-64])[frame.HeaderSize:],
+			"dropped that are not there":              framed(frame.Call, 1, 0, 0, 0, 0, 0, 1<<27, zeros[:size-64])[frame.HeaderSize:],
 			"dropped of a submission":                 framed(frame.Call, 1, 0, 0, 0, 0, 0, size/4-16, zeros[:size-64])[frame.HeaderSize:],
 		} {
 			if took := allocated(func() { read(data) }); took > uint64(times*size) {

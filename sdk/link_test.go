@@ -243,6 +243,62 @@ func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
 	}
 }
 
+// Whoever gives a request up does not wait for another caller, who sends it.
+func TestARequestThatAnotherCallerSends(t *testing.T) {
+	t.Parallel()
+	host, plugin := sockets(t)
+	in, _ := inputAt(t, host, planeLimit)
+	in.link.stuck = time.Hour
+	far := farEndOf(t, plugin)
+	group := []*decoding{{done: make(chan outcome, 1)}, {done: make(chan outcome, 1)}}
+	for _, d := range group {
+		d.request.Body = make([]byte, maxGathered/2)
+	}
+	in.link.waiting = append(in.link.waiting, group...)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		in.link.leave(t.Context())
+	}()
+	eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+	given := make(chan struct{})
+	go func() {
+		defer close(given)
+		in.link.abandon(group[1])
+	}()
+	inTime(t, "the one that is given up", given)
+	inTime(t, "the caller who sends", left)
+	call, _ := far.requests()
+	far.answer(call, []int{0}, "kept")
+	if o := inTime(t, "the other", group[0].done); o.submission.Key != "kept" || o.err != nil {
+		t.Errorf("the other: %+v", o)
+	}
+}
+
+// A plugin that answers what it has not read holds nobody up for longer than his time.
+func TestAnAnswerThatIsFasterThanItsRequest(t *testing.T) {
+	t.Parallel()
+	host, plugin := sockets(t)
+	in, _ := inputAt(t, host, planeLimit)
+	far := farEndOf(t, plugin)
+	ctx, cancel := context.WithCancel(t.Context())
+	in.link.newest = &flight{} // which holds them back
+	early := ask(ctx, in, Request{Body: make([]byte, maxGathered)})
+	eventually(t, "it waits", func() bool { return waitingFor(in.link) == 1 })
+	go in.link.goOn()
+	eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+	far.answer(1, upTo(1), "early")
+	eventually(t, "it is answered", func() bool {
+		in.link.link.mu.Lock()
+		defer in.link.link.mu.Unlock()
+		return len(in.link.calls) == 0
+	})
+	cancel()
+	if got := inTime(t, "the call", early); got.s.Key != "early" && got.err != context.Canceled {
+		t.Errorf("the call: %+v", got)
+	}
+}
+
 // A plugin that goes on to read nothing costs the link, and no call more than its
 // time.
 func TestAPluginThatReadsNothing(t *testing.T) {
