@@ -53,7 +53,7 @@ func (f *faults) checkRuntime(r Runtime) {
 		f.add("runtime.gomaxprocs", "%d is out of range: give at most 1024, or 0 for as many as there are processors", r.GOMAXPROCS)
 	}
 	if r.GOGC != 0 && (r.GOGC < 10 || r.GOGC > 10_000) {
-		f.add("runtime.gogc", "%d is out of range: give a percentage from 10 to 10000, or 0 for Go's own", r.GOGC)
+		f.add("runtime.gogc", "%d is out of range: give a percentage from 10 to 10000, or 0 for what is best as a rule", r.GOGC)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestRefusedSettings(t *testing.T) {
 		`redis: {address: ":6379"}`:                         `redis.address: ":6379" needs a host and a port: write it like 127.0.0.1:6379`,
 		`redis: {address: /` + long + `}`:                   `redis.address: "/` + long + `" is longer than the 107 bytes of a socket's path: move the socket`,
 		`runtime: {gomaxprocs: -1}`:                         `runtime.gomaxprocs: -1 is out of range: give at most 1024, or 0 for as many as there are processors`,
-		`runtime: {gogc: 5}`:                                `runtime.gogc: 5 is out of range: give a percentage from 10 to 10000, or 0 for Go's own`,
+		`runtime: {gogc: 5}`:                                `runtime.gogc: 5 is out of range: give a percentage from 10 to 10000, or 0 for what is best as a rule`,
 		`redis: {address: "redis://:hunter2@h:1"}`:          `redis.address: is a URL: write host:port alone, and username, password and database as settings beside it`,
 		`redis: {password: b}`:                              `redis.password: is for a Redis that is not named: set redis.address, or remove it`,
 		`redis: {username: a}`:                              `redis.username: is for a Redis that is not named: set redis.address, or remove it`,

@@ -312,9 +312,13 @@ func TestKilledSinkIsStartedAgain(t *testing.T) {
 		process := sink.current()
 		kill(t, process.Pid())
 		<-process.Done()
+		began := time.Now()
 		err := sink.Write(t.Context(), oneDatapoint)
-		if life > 0 && errors.Is(err, sdk.ErrUnavailable) { // a busy machine takes longer over delay and start than a call waits
+		if life > 0 && errors.Is(err, sdk.ErrUnavailable) { // on a busy machine delay and start may take longer than a call waits
 			<-opened(sink)
+			if took := sink.current().since.Sub(began); took < patience {
+				t.Fatalf("a call did not wait for the process that was there after %v: %v", took, err)
+			}
 			err = sink.Write(t.Context(), oneDatapoint)
 		}
 		if err != nil {
