@@ -10,7 +10,7 @@ import (
 )
 
 func TestGrowth(t *testing.T) {
-	for live, want := range map[uint64]int{0: 400, 4 << 20: 400, 12 << 20: 400, 24 << 20: 200, 48 << 20: 100, 1 << 30: 100} {
+	for live, want := range map[uint64]int{0: 200, 4 << 20: 200, 24 << 20: 200, 32 << 20: 150, 48 << 20: 100, 1 << 30: 100} {
 		if got := growth(live); got != want {
 			t.Errorf("a heap of %d bytes may grow by %d percent, want %d", live, got, want)
 		}
@@ -56,7 +56,7 @@ func TestPluginsShareTheMachine(t *testing.T) {
 		in   config.Runtime
 		want string
 	}{
-		"nothing is said": {config.Runtime{}, "[GOGC=400]"},
+		"nothing is said": {config.Runtime{}, "[GOGC=200]"},
 		"both are":        {config.Runtime{GOMAXPROCS: 2, GOGC: 50}, "[GOMAXPROCS=2 GOGC=50]"},
 	}
 	for name, tt := range tests {

@@ -114,7 +114,7 @@ type Log struct {
 // Runtime is how Fluxgate and its plugins share the machine.
 type Runtime struct {
 	// GOMAXPROCS and GOGC are those of Go's runtime, of Fluxgate and of each plugin in
-	// Go; with 0 GOMAXPROCS is Go's own, and GOGC 400, but in a Fluxgate that holds much
+	// Go; with 0 GOMAXPROCS is Go's own, and GOGC 200, but in a Fluxgate that holds much
 	// in memory down to 100.
 	GOMAXPROCS int `koanf:"gomaxprocs"`
 	GOGC       int `koanf:"gogc"`
