@@ -109,14 +109,14 @@ func TestPage(t *testing.T) {
 }
 
 func TestParseBenchmarks(t *testing.T) {
-	const printed = "goos: linux\npkg: fluxgate/sdk/internal/frame\nBenchmarkBoundary/450-2 \t 100\t 1800 ns/op\t 4.0 ns/datapoint\t 0 allocs/op\n" +
-		"BenchmarkBoundary/450-2 \t 100\t 1700 ns/op\t 3.0 ns/datapoint\t 0 allocs/op\nPASS\nok  \tfluxgate/sdk\t1.2s\n" +
-		"pkg: fluxgate/plugins/sink/pickle\nBenchmarkConnection-2 9 1.25 encoded/ready\n"
+	const printed = "goos: linux\npkg: fluxgate/sdk/internal/frame\nBenchmarkBoundary/both-2 \t 100\t 1800 ns/op\t 4.0 ns/datapoint\t 0 allocs/op\n" +
+		"BenchmarkBoundary/both-2 \t 100\t 1700 ns/op\t 3.0 ns/datapoint\t 0 allocs/op\nPASS\nok  \tfluxgate/sdk\t1.2s\n" +
+		"pkg: fluxgate/plugins/sink/pickle\nBenchmarkConnection-2 9 0.80 of-ready\n"
 	all, err := parseBenchmarks(printed)
 	if err != nil || len(all) != 2 || all[0].part != "fluxgate/sdk/internal/frame" || !slices.Equal(all[0].values["ns/datapoint"], []float64{4, 3}) {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if got, want := all[0].String(), "sdk/internal/frame `Boundary/450-2`, 1750 ns/op, 3.50 ns/datapoint, 0 allocs/op"; got != want {
+	if got, want := all[0].String(), "sdk/internal/frame `Boundary/both-2`, 1750 ns/op, 3.50 ns/datapoint, 0 allocs/op"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for _, failed := range []string{"--- FAIL: BenchmarkX/a-2\n", "BenchmarkX/a-2 \t--- FAIL: BenchmarkX/a\n    x_test.go:8: no\n"} {

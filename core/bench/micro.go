@@ -20,17 +20,16 @@ type microMark struct {
 	part      string // its package, or one below it
 	benchmark string // what its name begins with
 	unit      string
-	inverse   bool // the mark is about one divided by what it tells
 	bound     bound
 }
 
 var microMarks = []microMark{
-	{"boundary: a batch encoded and decoded, for each datapoint", "fluxgate/sdk", "BenchmarkBoundary", "ns/datapoint", false, atMost(6, " ns")},
-	{"boundary: allocations", "fluxgate/sdk", "BenchmarkBoundary", "allocs/op", false, atMost(0, "")},
-	{"pickle sink alone: datapoints/s, of a raw write of ready bytes", "fluxgate/plugins/sink/pickle", "BenchmarkConnection", "encoded/ready", true, atLeast(0.65, "")},
-	{"line sink alone: datapoints/s, of a raw write of ready bytes", "fluxgate/plugins/sink/plaintext", "BenchmarkConnection", "encoded/ready", true, atLeast(0.20, "")},
-	{"ledger in Redis, local: metrics/s, of those of GET and SET each", "fluxgate/core/ledger", "BenchmarkRedis/", "x-GET-SET", false, atLeast(25, "")},
-	{"ledger in Redis, local: metrics/s, of those of MSET alone", "fluxgate/core/ledger", "BenchmarkRedis/", "x-MSET", false, atLeast(0.8, "")},
+	{"boundary: a batch encoded and decoded, for each datapoint", "fluxgate/sdk", "BenchmarkBoundary/both", "ns/datapoint", atMost(6, " ns")},
+	{"boundary: allocations", "fluxgate/sdk", "BenchmarkBoundary/both", "allocs/op", atMost(0, "")},
+	{"pickle sink alone: datapoints/s, of a raw write of ready bytes", "fluxgate/plugins/sink/pickle", "BenchmarkConnection", "of-ready", atLeast(0.65, "")},
+	{"line sink alone: datapoints/s, of a raw write of ready bytes", "fluxgate/plugins/sink/plaintext", "BenchmarkConnection", "of-ready", atLeast(0.20, "")},
+	{"ledger in Redis, local: metrics/s, of those of GET and SET each", "fluxgate/core/ledger", "BenchmarkRedis/", "x-GET-SET", atLeast(25, "")},
+	{"ledger in Redis, local: metrics/s, of those of MSET alone", "fluxgate/core/ledger", "BenchmarkRedis/", "x-MSET", atLeast(0.8, "")},
 }
 
 // A measurement is what a benchmark says, of all its runs.
@@ -123,15 +122,10 @@ func measureMicro(ctx context.Context, b *bench, out *section) {
 func (s *section) markMicro(m microMark, of []measurement) {
 	told := false
 	for _, one := range of {
-		values := slices.Clone(one.values[m.unit])
+		values := one.values[m.unit]
 		below := one.part == m.part || strings.HasPrefix(one.part, m.part+"/")
 		if !below || !strings.HasPrefix(one.name, m.benchmark) || len(values) == 0 {
 			continue
-		}
-		for i := range values {
-			if m.inverse {
-				values[i] = 1 / values[i]
-			}
 		}
 		told = true
 		s.mark(m.what+" ("+strings.TrimPrefix(one.name, "Benchmark")+")", m.bound, values)

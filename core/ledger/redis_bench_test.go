@@ -51,6 +51,9 @@ func BenchmarkRedis(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer store.Close()
+			if err := store.client.FlushAll(b.Context()).Err(); err != nil { // what the run before has left is newer
+				b.Fatal(err)
+			}
 			herds := make([]*herd, workers)
 			whole := newHerd(metrics)
 			for i := range herds {
