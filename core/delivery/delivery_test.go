@@ -679,7 +679,7 @@ func TestEndTriesTheLedgerAtOnce(t *testing.T) {
 func TestRecordThatIsNoBatch(t *testing.T) {
 	s := &shelf{}
 	deliver(t, &book{}, func(t *testing.T, d *Delivery) {
-		good, _ := records(nil, batch("a", 3))
+		good := new(room).hold(batch("a", 3))
 		wait := d.Live.log.Append(append(append(good, journal.Record{Data: []byte("?"), Count: 2}), good...))
 		end, err := wait()
 		if err != nil {

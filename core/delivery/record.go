@@ -3,6 +3,7 @@ package delivery
 import (
 	"bytes"
 	"slices"
+	"sync"
 
 	"fluxgate/core/journal"
 	"fluxgate/sdk"
@@ -16,21 +17,41 @@ const (
 
 // A record of a journal is a batch as columns, as [sdk.AppendBatch] writes it.
 
-// records returns b as records within the bounds of a sink's batch. Their bytes are
-// those of room, which it returns longer.
-func records(room []byte, b sdk.Batch) (all []journal.Record, bytes []byte) {
+// A room is for records on their way to the disk.
+type room struct {
+	records []journal.Record
+	bytes   []byte
+}
+
+// maxRoom bounds the bytes of a room that is used again.
+const maxRoom = 1 << 20
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// hold returns b as records within the bounds of a sink's batch, which are good until
+// the room is free.
+func (r *room) hold(b sdk.Batch) []journal.Record {
 	size := 0
 	for i := range b {
 		size += datapointSize(b[i])
 	}
-	room = slices.Grow(room, size+(1+len(b)/maxBatch+2*size/maxBytes)*4)
+	bytes := slices.Grow(r.bytes[:0], size+(1+len(b)/maxBatch+2*size/maxBytes)*4)
+	r.records = r.records[:0]
 	for len(b) > 0 {
-		n, begin := piece(b), len(room)
-		room = sdk.AppendBatch(room, b[:n])
-		all = append(all, journal.Record{Data: room[begin:len(room):len(room)], Count: n})
+		n, begin := piece(b), len(bytes)
+		bytes = sdk.AppendBatch(bytes, b[:n])
+		r.records = append(r.records, journal.Record{Data: bytes[begin:len(bytes):len(bytes)], Count: n})
 		b = b[n:]
 	}
-	return all, room
+	r.bytes = bytes
+	return r.records
+}
+
+// free has the room used again, unless it is large.
+func (r *room) free() {
+	if cap(r.bytes) <= maxRoom {
+		rooms.Put(r)
+	}
 }
 
 // cut returns b as batches within the bounds of a sink's.

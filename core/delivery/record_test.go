@@ -28,7 +28,7 @@ func TestRecordsAreWithinBounds(t *testing.T) {
 	} {
 		var sizes []int
 		var all sdk.Batch
-		cut, _ := records(nil, tt.in)
+		cut := new(room).hold(tt.in)
 		for _, r := range cut {
 			sizes = append(sizes, r.Count)
 			var err error
@@ -45,7 +45,7 @@ func TestRecordsAreWithinBounds(t *testing.T) {
 func TestSummaryIsTheNewestOfEachMetric(t *testing.T) {
 	var in []journal.Record
 	for _, b := range []sdk.Batch{batch("a", 5), batch("b", 2), batch("a", 3)} {
-		cut, _ := records(nil, b)
+		cut := new(room).hold(b)
 		in = append(in, cut...)
 	}
 	got, err := readBatch(nil, summarize(slices.Values(in)))

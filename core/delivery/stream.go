@@ -63,14 +63,11 @@ func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.
 		return kept, func(ctx context.Context) error { return s.await(ctx, s.log.End()) }
 	}
 	var end journal.Position
-	room := rooms.Get().(*[]byte)
-	all, bytes := records((*room)[:0], b)
-	wait := s.log.Append(all)
+	room := rooms.Get().(*room)
+	wait := s.log.Append(room.hold(b))
 	kept = func() (err error) {
 		end, err = wait()
-		if *room = bytes; cap(bytes) <= maxRoom {
-			rooms.Put(room)
-		}
+		room.free()
 		if err == nil && !s.awaited() {
 			s.advanced()
 		}
@@ -78,12 +75,6 @@ func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.
 	}
 	return kept, func(ctx context.Context) error { return s.await(ctx, end) }
 }
-
-// maxRoom bounds the room for records that is used again, in bytes.
-const maxRoom = 1 << 20
-
-// rooms are for records on their way to the disk.
-var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // explain adds the remedy where dead letters take the room.
 func (s *Stream) explain(err error) error {

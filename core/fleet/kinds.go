@@ -105,6 +105,9 @@ func (d *death) Error() string {
 func (d *death) Died() bool { return true }
 
 func died(err error) bool {
+	if err == nil {
+		return false // at no cost
+	}
 	d := (*death)(nil)
 	return errors.As(err, &d)
 }

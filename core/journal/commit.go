@@ -16,10 +16,18 @@ const maxKept = 4 << 20
 type request struct {
 	records []Record
 	time    time.Time
-	done    chan struct{} // closed when the fields below are set
+	group   *group
 	end     Position
 	err     error
 }
+
+// A group is the requests that are committed together.
+type group struct {
+	requests []*request
+	done     chan struct{} // closed when what became of all of them is set
+}
+
+func newGroup() *group { return &group{done: make(chan struct{})} }
 
 // Append queues records, which belong together, behind all that are queued, and
 // must not be changed meanwhile. The function returned waits until they are on
@@ -30,7 +38,7 @@ type request struct {
 // that no record can have, [sdk.ErrInvalid]. A crash of an Append under way may
 // keep some of its records, each of them whole.
 func (l *Log) Append(records []Record) (wait func() (Position, error)) {
-	q := &request{records: records, time: l.time(), done: make(chan struct{})}
+	q := &request{records: records, time: l.time()}
 	for _, r := range records {
 		if r.Count < 1 || int64(r.Count) > math.MaxUint32 {
 			err := sdk.Invalidf("a record of %d datapoints: must have between 1 and %d", r.Count, uint32(math.MaxUint32))
@@ -39,24 +47,27 @@ func (l *Log) Append(records []Record) (wait func() (Position, error)) {
 	}
 	l.lock()
 	if l.closed {
-		q.fail(ErrClosed)
-	} else {
-		l.queue = append(l.queue, q)
+		l.unlock()
+		return func() (Position, error) { return Position{}, ErrClosed }
 	}
+	q.group = l.queue
+	q.group.requests = append(q.group.requests, q)
 	l.unlock()
 	wake(l.queued)
 	return func() (Position, error) {
 		if l.quiet {
 			l.commit()
 		}
-		<-q.done
+		<-q.group.done
 		return q.end, q.err
 	}
 }
 
-func (q *request) fail(err error) {
-	q.end, q.err = Position{}, err
-	close(q.done)
+// takeQueue takes what is queued. The caller holds mu.
+func (l *Log) takeQueue() *group {
+	g := l.queue
+	l.queue = newGroup()
+	return g
 }
 
 // commit writes all that is queued and wakes those who wait for it.
@@ -64,10 +75,10 @@ func (l *Log) commit() {
 	l.committing.Lock()
 	defer l.committing.Unlock()
 	l.lock()
-	batch := l.queue
-	l.queue = nil
+	g := l.takeQueue()
 	d := &draft{log: l, at: l.end, last: l.active}
 	l.unlock()
+	batch := g.requests
 	if len(batch) == 0 {
 		return
 	}
@@ -88,12 +99,10 @@ func (l *Log) commit() {
 			l.buffer = d.parts[0].bytes
 		}
 	}
-	for _, q := range batch[:fit] {
-		close(q.done)
-	}
 	if err != nil {
 		l.refuse(batch[fit:], err)
 	}
+	close(g.done)
 }
 
 // keep makes what d has written part of the log.
@@ -149,14 +158,14 @@ func (l *Log) seal(end int64) {
 
 // refuse fails some requests, and all that are queued behind them, since they may
 // have been judged by those.
-func (l *Log) refuse(batch []*request, err error) {
+func (l *Log) refuse(requests []*request, err error) {
 	l.lock()
-	batch = append(batch, l.queue...)
-	l.queue = nil
+	queued := l.takeQueue()
 	l.unlock()
-	for _, q := range batch {
-		q.fail(err)
+	for _, q := range slices.Concat(requests, queued.requests) {
+		q.end, q.err = Position{}, err
 	}
+	close(queued.done)
 }
 
 // A draft is a commit in the making.

@@ -101,7 +101,7 @@ type Log struct {
 	charged   int64
 	end       Position
 	readers   map[string]*Reader
-	queue     []*request
+	queue     *group
 	changed   chan struct{} // closed when readers have something to look at
 	closed    bool
 	failure   error     // why no segment could be made
@@ -135,7 +135,7 @@ func Open(folder string, o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		Options: o, guard: guard,
+		Options: o, guard: guard, queue: newGroup(),
 		readers: map[string]*Reader{}, reported: map[place]bool{},
 		changed: make(chan struct{}), closing: make(chan struct{}),
 		queued: make(chan struct{}, 1), untidy: make(chan struct{}, 1), sealed: make(chan struct{}, 1),
