@@ -42,8 +42,9 @@ const joinTimeout = StartTimeout
 // A dock is the plugin's end of a data socket.
 type dock struct {
 	answerer
-	limit int // bytes of a frame
-	conn  net.Conn
+	limit  int // bytes of a frame
+	conn   net.Conn
+	relief *time.Timer // of who reads, while that one works
 
 	writing sync.Mutex // held while a frame is written
 
@@ -82,28 +83,50 @@ func offer(a answerer, limit int) (path string, err error) {
 	return path, nil
 }
 
-// run answers calls until the host closes the socket, or speaks nonsense.
+// relief is how long who has read a call works on it before somebody else reads on.
+const relief = time.Millisecond
+
+// run answers calls until the host closes the socket, or speaks nonsense; perhaps
+// beyond its return.
 func (d *dock) run() {
-	defer d.conn.Close()
-	defer d.cancelAll()
 	r := bufio.NewReaderSize(d.conn, linkBuffer)
+	d.relief = time.AfterFunc(time.Hour, func() { d.read(r) })
+	d.relief.Stop()
+	d.read(r)
+}
+
+// read is run, until it has been relieved. Who has read a call works on it, which saves
+// a change of goroutines where that is quick.
+func (d *dock) read(r *bufio.Reader) {
 	for {
 		kind, call, data, err := frame.Read(r, d.limit)
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET):
-			return
 		case err == nil && kind == frame.Call:
 			c := frame.Parts(data)
 			ctx, cancel := contextOf(c.Uint64())
 			d.enter(call, cancel)
-			go d.work(ctx, call, &c)
+			d.relief.Reset(relief)
+			d.work(ctx, call, &c)
+			if !d.relief.Stop() {
+				return
+			}
 		case err == nil && kind == frame.Cancel:
 			d.cancel(call)
 		default:
-			d.giveUp(cmp.Or(err, errNoCall))
+			d.end(cmp.Or(err, errNoCall))
 			return
 		}
 	}
+}
+
+// end is that of reading, and of all calls under way.
+func (d *dock) end(why error) {
+	gone := errors.Is(why, io.EOF) || errors.Is(why, io.ErrUnexpectedEOF) || errors.Is(why, net.ErrClosed) || errors.Is(why, syscall.ECONNRESET)
+	if !gone {
+		d.giveUp(why)
+	}
+	d.cancelAll()
+	_ = d.conn.Close() // the second time it fails
 }
 
 // giveUp closes the socket, whose host goes on over the portable plane.
