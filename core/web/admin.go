@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -52,13 +54,13 @@ func NewAdmin(a Admin) http.Handler {
 		_ = json.NewEncoder(w).Encode(a.Plugins(a.borne(r))) // who asked may be gone
 	})
 	get("/metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
-	guarded := make(paths)
+	var guarded paths
 	guarded.add("POST /dead/{sink}/retry", a.guard(a.retry))
-	for route, endpoint := range a.Guarded {
-		guarded.add(route, a.guard(ask(route, endpoint)))
+	for _, route := range slices.Sorted(maps.Keys(a.Guarded)) {
+		guarded.add(route, a.guard(ask(route, a.Guarded[route])))
 	}
-	for path, methods := range guarded {
-		router.Handle(path, methods)
+	for _, p := range guarded {
+		router.Handle(p.path, p.methods)
 	}
 	return router
 }

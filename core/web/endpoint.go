@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -31,14 +32,22 @@ func named(do Endpoint) Endpoint {
 	}
 }
 
-// paths serves several.
-type paths map[string]methods
+// paths are served in their order.
+type paths []path
+
+// A path is served by its methods.
+type path struct {
+	path    string
+	methods methods
+}
 
 // add has a route served.
-func (p paths) add(route string, serve http.HandlerFunc) {
-	method, path, _ := strings.Cut(route, " ")
-	if p[path] == nil {
-		p[path] = make(methods)
+func (p *paths) add(route string, serve http.HandlerFunc) {
+	method, name, _ := strings.Cut(route, " ")
+	i := slices.IndexFunc(*p, func(other path) bool { return other.path == name })
+	if i < 0 {
+		i = len(*p)
+		*p = append(*p, path{name, make(methods)})
 	}
-	p[path][method] = serve
+	(*p)[i].methods[method] = serve
 }

@@ -73,19 +73,19 @@ func NewDoor(road Accepter, inputs []Input, endpoints Endpoints, limits Limits, 
 func (d *Door) Change(inputs []Input, limits Limits) {
 	d.maxBody.Store(limits.Body)
 	d.budget.limit.Store(limits.Inflight)
-	served := make(paths)
+	var served paths // the router looks through them one by one: those of inputs first
 	for _, in := range inputs {
 		for _, route := range in.Routes {
 			served.add(route, d.submit(in.Input, route))
 		}
 	}
-	for route, endpoint := range d.endpoints {
-		served.add(route, d.answer(route, whole(named(endpoint))))
+	for _, route := range slices.Sorted(maps.Keys(d.endpoints)) {
+		served.add(route, d.answer(route, whole(named(d.endpoints[route]))))
 	}
 	router := mux.NewRouter().SkipClean(true)
-	for path, methods := range served {
-		router.Handle(path, methods)
-		router.Handle("/flux"+path, methods)
+	for _, p := range served {
+		router.Handle(p.path, p.methods)
+		router.Handle("/flux"+p.path, p.methods)
 	}
 	router.NotFoundHandler = http.HandlerFunc(notFound)
 	routes := toTheEnd(oneSlash(router))
@@ -172,11 +172,13 @@ func whole(do Endpoint) Endpoint {
 	}
 }
 
-// answer serves one route. The body is used again afterwards.
+// answer serves one route. The room of the body is used again afterwards.
 func (d *Door) answer(route string, do Endpoint) http.HandlerFunc {
 	answered := newTally(d.requests, route)
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer, err := d.arrive(r, do)
+		held := d.budget.hold()
+		defer held.release()
+		answer, err := d.arrive(r, do, held)
 		if err != nil {
 			answer = refusal(err)
 		}
@@ -186,10 +188,8 @@ func (d *Door) answer(route string, do Endpoint) http.HandlerFunc {
 	}
 }
 
-// arrive has a request worked on.
-func (d *Door) arrive(r *http.Request, do Endpoint) (flow.Answer, error) {
-	held := d.budget.hold()
-	defer held.release()
+// arrive has a request worked on, whose body is in what is held.
+func (d *Door) arrive(r *http.Request, do Endpoint, held *share) (flow.Answer, error) {
 	body, err := d.read(r, held)
 	if err != nil {
 		return flow.Answer{}, err
