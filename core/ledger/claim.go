@@ -10,15 +10,15 @@ import (
 type claim struct {
 	ledger *Ledger
 	batch  sdk.Batch
-	hashes []uint32 // of its metrics
-	at     []uint32 // the numbers of their entries
-	asked  []uint32 // which of them the store was asked for
-	last   []int64  // its answers; nil: it gave none
-	round  int      // of the lookup
-	fresh  []uint32 // which of them are fresh
-	number uint32   // among those under way
-	epoch  int      // of those
-	relies []*claim // earlier ones on whose outcome the judgement relied
+	hashes []uint32   // of its metrics
+	at     []uint32   // the numbers of their entries
+	asked  []uint32   // which of them the store was asked for
+	last   []Recorded // its answers; nil: it gave none
+	round  int        // of the lookup
+	fresh  []uint32   // which of them are fresh
+	number uint32     // among those under way
+	epoch  int        // of those
+	relies []*claim   // earlier ones on whose outcome the judgement relied
 
 	done   chan struct{} // closed at the end; nil: nobody relies on this one
 	failed bool          // to be read when done

@@ -2,27 +2,24 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
-
-	"fluxgate/sdk"
 )
 
 // Embedded is a store in a file of its own, for a Fluxgate without Redis. What
-// it has recorded survives a restart.
-type Embedded struct{ db *bbolt.DB }
+// it has recorded survives a restart. A metric is looked for by name once; from then
+// on whoever knows its slot finds the entry there.
+type Embedded struct {
+	db   *bbolt.DB
+	room room // of the transaction that records
+}
 
-var lastBucket = []byte("last")
-
-// OpenEmbedded opens the store in file, or makes it.
+// OpenEmbedded opens the store in file, or makes it. A file in which entries lie by
+// name is carried over.
 func OpenEmbedded(file string) (*Embedded, error) {
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -31,61 +28,63 @@ func OpenEmbedded(file string) (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
+	e := &Embedded{db: db}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(lastBucket)
-		return err
+		_, slots := tx.CreateBucketIfNotExists(slotsBucket)
+		_, blocks := tx.CreateBucketIfNotExists(blocksBucket)
+		return errors.Join(slots, blocks)
 	})
+	if err == nil {
+		err = e.carry()
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger %s: %w", file, err), db.Close())
 	}
-	return &Embedded{db}, nil
+	return e, nil
 }
 
 // Last implements [Store].
-func (e *Embedded) Last(_ context.Context, metrics []string) ([]int64, error) {
-	last := make([]int64, len(metrics))
+func (e *Embedded) Last(_ context.Context, metrics []string) ([]Recorded, error) {
+	last := make([]Recorded, len(metrics))
 	err := e.db.View(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(lastBucket)
+		slots, blocks := tx.Bucket(slotsBucket), tx.Bucket(blocksBucket)
 		for i, metric := range metrics {
-			last[i] = embeddedTimestamp(bucket.Get([]byte(metric)))
+			if slot := slotOf(slots, metric); slot != 0 {
+				last[i] = Recorded{recordedAt(blocks, slot), slot}
+			}
 		}
 		return nil
 	})
 	return last, err
 }
 
-// Record implements [Store]. It goes through the file in the order of its keys, so
-// that each page is touched once.
-func (e *Embedded) Record(_ context.Context, b sdk.Batch, ahead int64) error {
-	b = slices.Clone(b)
-	slices.SortFunc(b, func(x, y sdk.Datapoint) int { return strings.Compare(x.Metric, y.Metric) })
-	return e.db.Update(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(lastBucket)
-		var key []byte
-		entries := make([]byte, 0, entrySize*len(b)) // which bbolt reads until the end
-		for _, d := range b {
-			key = append(key[:0], d.Metric...)
-			last := embeddedTimestamp(bucket.Get(key))
-			if d.Timestamp <= last && last <= ahead {
-				continue
-			}
-			from := len(entries)
-			entries = binary.BigEndian.AppendUint64(entries, uint64(d.Timestamp))
-			entries = binary.BigEndian.AppendUint64(entries, math.Float64bits(d.Value))
-			if err := bucket.Put(key, entries[from:]); err != nil {
-				return fmt.Errorf("record %q: %w", d.Metric, err)
-			}
+// Record implements [Store]. It is one transaction: all is entered, or nothing.
+func (e *Embedded) Record(_ context.Context, dues []Due, ahead int64) error {
+	var found []uint32 // of those that came without a slot
+	err := e.db.Update(func(tx *bbolt.Tx) (err error) {
+		if found, err = findSlots(tx.Bucket(slotsBucket), dues); err != nil {
+			return err
 		}
-		return nil
+		blocks, next := e.room.begin(tx.Bucket(blocksBucket)), found
+		for i := range dues {
+			d, slot := &dues[i], dues[i].Slot
+			if slot == 0 {
+				slot, next = next[0], next[1:]
+			}
+			blocks.move(slot, d.Timestamp, d.Value, ahead)
+		}
+		return blocks.put()
 	})
+	if err != nil {
+		return err
+	}
+	for i := range dues {
+		if len(found) > 0 && dues[i].Slot == 0 {
+			dues[i].Slot, found = found[0], found[1:]
+		}
+	}
+	return nil
 }
-
-// ordered says so: then each page is touched once in a flush.
-func (e *Embedded) ordered() {}
-
-// entrySize is the size of an entry: timestamp and value, each of eight bytes,
-// big-endian.
-const entrySize = 16
 
 // Beat implements [Store]: nobody watches an embedded ledger.
 func (e *Embedded) Beat(context.Context, string, time.Time) error { return nil }
@@ -105,11 +104,3 @@ func (e *Embedded) Renew(context.Context, string, string, time.Duration) (bool, 
 
 // Close implements [Store].
 func (e *Embedded) Close() error { return e.db.Close() }
-
-// embeddedTimestamp reads the first half of an entry.
-func embeddedTimestamp(entry []byte) int64 {
-	if len(entry) != entrySize {
-		return 0
-	}
-	return int64(binary.BigEndian.Uint64(entry))
-}

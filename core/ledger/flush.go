@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"fluxgate/sdk"
 )
@@ -21,95 +20,108 @@ func (l *Ledger) Underway() (settled func() bool) {
 	}
 }
 
-// collectLimit is how many entries are taken at once, so that no request waits long.
+// collectLimit is how many entries are taken, or let go, at once, so that no request
+// waits long.
 const collectLimit = 1000
 
 // Collect takes the newest accepted datapoint of each metric of which that is not
 // recorded yet. The function that it returns records them, and must be called until
 // it returns nil before Collect is called again. It is nil when there are none.
 func (l *Ledger) Collect() (record func(context.Context) error) {
+	s := &l.snapshot
 	l.mu.Lock()
 	numbers := l.dirty
-	l.dirty = nil
+	l.dirty = s.numbers
 	l.mu.Unlock()
-	s := &snapshot{ledger: l, items: make([]due, 0, len(numbers))}
+	s.numbers, s.dues = numbers[:0], slices.Grow(s.dues, len(numbers))
 	for piece := range slices.Chunk(numbers, collectLimit) {
 		l.mu.Lock()
-		s.take(piece)
+		s.take(l.table, piece)
 		l.mu.Unlock()
 	}
-	if len(s.items) == 0 {
+	if len(s.dues) == 0 {
+		s.end()
 		return nil
 	}
-	if _, ok := l.store.(ordered); ok {
-		slices.SortFunc(s.items, func(a, b due) int { return strings.Compare(a.Metric, b.Metric) })
-	}
-	return s.record
+	return l.flush
 }
 
-// An ordered store takes a flush in the order of metrics sooner than in any other.
-type ordered interface{ ordered() }
-
-// flushed notes that what a flush took of entries is recorded.
-func (l *Ledger) flushed(items []due) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, i := range items {
-		l.table.entry(i.number).state &^= flushed
-	}
-	l.trim(len(items))
-}
-
-// A snapshot is what was accepted and not recorded at one time.
+// A snapshot is what was accepted and not recorded at one time. There is one at a
+// time, which uses the room of the one before.
 type snapshot struct {
-	ledger *Ledger
-	items  []due
-	batch  sdk.Batch // of the items that are being recorded
+	numbers []uint32 // of entries
+	dues    []Due    // of each
+	done    int      // how many of them are recorded
 }
 
-// A due is what is to be recorded of a metric.
-type due struct {
-	sdk.Datapoint
-	number uint32 // of the entry
-}
-
-// take adds the entries that are still to be recorded. It is called with the lock
-// held, so not for too many at once.
-func (s *snapshot) take(numbers []uint32) {
+// take adds those of numbers that are still to be recorded. It is called with the
+// lock held, so not for too many at once. They may lie in the room of s.numbers,
+// behind what that has.
+func (s *snapshot) take(t *table, numbers []uint32) {
 	var names []byte
-	from := len(s.items)
-	t := s.ledger.table
+	from := len(s.dues)
 	for _, number := range numbers {
 		e := t.entry(number)
 		if e.state&dirty == 0 {
 			continue // recorded meanwhile, or taken already
 		}
 		e.state = e.state&^dirty | flushed
-		names = t.names.appendTo(names, e.place, e.length)
-		s.items = append(s.items, due{sdk.Datapoint{Timestamp: e.newest, Value: e.value}, number})
+		if e.slot == 0 {
+			names = t.names.appendTo(names, e.place, e.length)
+		}
+		s.numbers = append(s.numbers, number)
+		s.dues = append(s.dues, Due{sdk.Datapoint{Timestamp: e.newest, Value: e.value}, e.slot})
+	}
+	if len(names) == 0 {
+		return
 	}
 	text := string(names)
-	for i := from; i < len(s.items); i++ {
-		length := t.length(s.items[i].number)
-		s.items[i].Metric, text = text[:length], text[length:]
+	for i := from; i < len(s.dues); i++ {
+		if d := &s.dues[i]; d.Slot == 0 {
+			length := t.length(s.numbers[i])
+			d.Metric, text = text[:length], text[length:]
+		}
 	}
 }
 
-// record records the snapshot, and may be called again after an error: then it goes
+// end frees the room, unless it is large.
+func (s *snapshot) end() {
+	if cap(s.dues) > maxSpare {
+		*s = snapshot{}
+		return
+	}
+	clear(s.dues)
+	s.numbers, s.dues, s.done = s.numbers[:0], s.dues[:0], 0
+}
+
+// flush records the snapshot, and may be called again after an error: then it goes
 // on with what failed.
-func (s *snapshot) record(ctx context.Context) error {
-	for len(s.items) > 0 {
-		piece := s.items[:min(len(s.items), recordLimit)]
-		s.batch = s.batch[:0]
-		for _, i := range piece {
-			s.batch = append(s.batch, i.Datapoint)
-		}
-		err := s.ledger.record(ctx, s.batch)
-		if s.ledger.note(err); err != nil {
+func (l *Ledger) flush(ctx context.Context) error {
+	s := &l.snapshot
+	for s.done < len(s.dues) {
+		until := min(len(s.dues), s.done+recordLimit)
+		err := l.record(ctx, s.dues[s.done:until])
+		if l.note(err); err != nil {
 			return err
 		}
-		s.ledger.flushed(piece)
-		s.items = s.items[len(piece):]
+		for s.done < until {
+			n := min(until-s.done, collectLimit)
+			l.flushed(s.numbers[s.done:s.done+n], s.dues[s.done:])
+			s.done += n
+		}
 	}
+	s.end()
 	return nil
+}
+
+// flushed notes that what a flush took of entries is recorded.
+func (l *Ledger) flushed(numbers []uint32, dues []Due) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, number := range numbers {
+		e := l.table.entry(number)
+		e.state &^= flushed
+		e.slot = dues[i].Slot
+	}
+	l.trim(len(numbers))
 }

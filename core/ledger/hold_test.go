@@ -241,7 +241,7 @@ type stale struct {
 	answer chan struct{}
 }
 
-func (s stale) Last(ctx context.Context, metrics []string) ([]int64, error) {
+func (s stale) Last(ctx context.Context, metrics []string) ([]Recorded, error) {
 	last, err := s.memory.Last(ctx, metrics)
 	<-s.answer
 	return last, err

@@ -115,11 +115,12 @@ func (c *claim) enter() {
 
 // learn notes what the store has answered.
 func (c *claim) learn(believed int64) {
-	for j, last := range c.last {
+	for j, recorded := range c.last {
 		number := c.at[c.asked[j]]
 		e := c.ledger.table.entry(number)
 		e.state |= known
-		if last = c.ledger.believe(last, believed); last > e.newest {
+		e.slot = max(e.slot, recorded.Slot) // that may have been told meanwhile
+		if last := c.ledger.believe(recorded.Timestamp, believed); last > e.newest {
 			e.newest = last
 			e.state &^= dirty
 		}

@@ -17,14 +17,14 @@ import (
 // A Store keeps the newest datapoint of each metric. Every call obeys its
 // context's deadline.
 type Store interface {
-	// Last returns the newest timestamp of each metric, 0 where there is none. It
-	// is asked for at most 1,000.
-	Last(ctx context.Context, metrics []string) ([]int64, error)
-	// Record enters the datapoints of b, which names each metric once. An entry
-	// never moves back, except one newer than ahead, which is not believed.
-	// After an error some may be entered; recording them again is right. A value
-	// that is not finite stands for None: the metric has points, and no value.
-	Record(ctx context.Context, b sdk.Batch, ahead int64) error
+	// Last returns what is recorded of each metric. It is asked for at most 1,000.
+	Last(ctx context.Context, metrics []string) ([]Recorded, error)
+	// Record enters what is due, each metric once. An entry never moves back,
+	// except one newer than ahead, which is not believed. After an error some may
+	// be entered; recording them again is right. A value that is not finite stands
+	// for None: the metric has points, and no value. A store with slots notes
+	// those that it finds or gives, unless it fails.
+	Record(ctx context.Context, dues []Due, ahead int64) error
 	// Beat sets the entry called name to now, for two minutes.
 	Beat(ctx context.Context, name string, now time.Time) error
 	// Note enters what Vista looks for: that remoteTarget is known, unless it is
@@ -37,6 +37,18 @@ type Store interface {
 	// it ends.
 	Renew(ctx context.Context, metric, owner string, d time.Duration) (ours bool, err error)
 	Close() error
+}
+
+// Recorded is what a store has of a metric.
+type Recorded struct {
+	Timestamp int64  // the newest; 0: none
+	Slot      uint32 // where the store has it, for as long as it is open; 0: unknown
+}
+
+// A Due is what is to be recorded of a metric.
+type Due struct {
+	sdk.Datapoint        // without the name, once the slot is known
+	Slot          uint32 // that the store told; 0: it is to look for the name
 }
 
 const (
@@ -71,6 +83,7 @@ type Ledger struct {
 	mu       sync.Mutex
 	table    *table
 	dirty    []uint32        // entries to be recorded
+	snapshot snapshot        // of Collect and flush alone
 	looks    rounds          // of lookups that are not judged
 	claims   []*claim        // under way, by their number; the first has none
 	numbers  []uint32        // of claims, free
@@ -146,7 +159,7 @@ func (l *Ledger) Last(ctx context.Context, metric string) (int64, error) {
 		return 0, sdk.Unavailablef("newest timestamp of %q: %w", metric, err)
 	}
 	believed := l.believed()
-	newest := l.believe(last[0], believed)
+	newest := l.believe(last[0].Timestamp, believed)
 	if number := l.table.find(metric, l.table.hash(metric)); number != absent {
 		newest = max(newest, l.believe(l.table.entry(number).newest, believed))
 	}

@@ -52,7 +52,7 @@ func (m *memory) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (m *memory) Last(ctx context.Context, metrics []string) ([]int64, error) {
+func (m *memory) Last(ctx context.Context, metrics []string) ([]Recorded, error) {
 	m.mu.Lock()
 	m.calls++
 	m.asked += len(metrics)
@@ -62,14 +62,14 @@ func (m *memory) Last(ctx context.Context, metrics []string) ([]int64, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	last := make([]int64, len(metrics))
+	last := make([]Recorded, len(metrics))
 	for i, metric := range metrics {
-		last[i] = m.entries[metric]
+		last[i].Timestamp = m.entries[metric]
 	}
 	return last, nil
 }
 
-func (m *memory) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
+func (m *memory) Record(ctx context.Context, dues []Due, ahead int64) error {
 	if err := m.wait(ctx); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (m *memory) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
 	if m.records++; m.records == m.refuse {
 		return errDown
 	}
-	for _, d := range b {
+	for _, d := range dues {
 		if last := m.entries[d.Metric]; d.Timestamp > last || last > ahead {
 			m.entries[d.Metric], m.values[d.Metric] = d.Timestamp, d.Value
 		}

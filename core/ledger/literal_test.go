@@ -198,7 +198,7 @@ func TestScriptReadsAsTheReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range []sdk.Batch{same, newer} {
-		if err := s.Record(t.Context(), b, 1e15); err != nil {
+		if err := s.Record(t.Context(), dues(b), 1e15); err != nil {
 			t.Fatal(err)
 		}
 		for i, d := range b {

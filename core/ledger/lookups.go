@@ -38,15 +38,15 @@ const sharedTrips = 2
 type lookup struct {
 	metrics []string
 	done    chan struct{} // closed at the end
-	last    []int64
+	last    []Recorded
 	err     error
 }
 
-// last returns the newest recorded timestamp of each metric, or an error after
+// last returns what is recorded of each metric, or an error after
 // lookTimeout, a little more for a large request. When the store does not answer a
 // round trip within lookTimeout, it fails for all who wait, and at once for those
 // who ask soon after.
-func (l *lookups) last(metrics []string) ([]int64, error) {
+func (l *lookups) last(metrics []string) ([]Recorded, error) {
 	if len(metrics) > pieceLimit {
 		return l.long(metrics)
 	}
@@ -74,7 +74,7 @@ func (l *lookups) last(metrics []string) ([]int64, error) {
 
 // long asks for more metrics than fit into one round trip, without holding up
 // the others.
-func (l *lookups) long(metrics []string) (last []int64, err error) {
+func (l *lookups) long(metrics []string) (last []Recorded, err error) {
 	deadline := time.Now().Add(lookTimeout + time.Duration(len(metrics)/pieceLimit)*moreTime)
 	for len(metrics) > 0 {
 		if time.Now().After(deadline) {
@@ -154,9 +154,9 @@ func (l *lookups) rest() []*lookup {
 
 // trip is one round trip. It lasts for lookTimeout at most, also when the store
 // does not obey its deadline.
-func (l *lookups) trip(metrics []string) ([]int64, error) {
+func (l *lookups) trip(metrics []string) ([]Recorded, error) {
 	type answer struct {
-		last []int64
+		last []Recorded
 		err  error
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)

@@ -41,35 +41,36 @@ func (l *Ledger) Record(ctx context.Context, b sdk.Batch) error {
 	return nil
 }
 
-// recorded notes that the store has b.
-func (l *Ledger) recorded(b sdk.Batch) {
+// recorded notes that the store has dues.
+func (l *Ledger) recorded(dues []Due) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range b {
+	for _, d := range dues {
 		number := l.number(d.Metric)
-		l.accept(number, d)
-		if e := l.table.entry(number); e.newest <= d.Timestamp {
+		l.accept(number, d.Datapoint)
+		e := l.table.entry(number)
+		if e.slot = d.Slot; e.newest <= d.Timestamp {
 			e.state &^= dirty
 		}
 	}
-	l.trim(len(b))
+	l.trim(len(dues))
 }
 
-// doubt notes that the store may have some of b.
-func (l *Ledger) doubt(b sdk.Batch) {
+// doubt notes that the store may have some of dues.
+func (l *Ledger) doubt(dues []Due) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range b {
+	for _, d := range dues {
 		if number := l.table.find(d.Metric, l.table.hash(d.Metric)); number != absent {
 			l.table.entry(number).state &^= known
 		}
 	}
 }
 
-func (l *Ledger) record(ctx context.Context, b sdk.Batch) error {
+func (l *Ledger) record(ctx context.Context, dues []Due) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	return l.store.Record(ctx, b, l.believed())
+	return l.store.Record(ctx, dues, l.believed())
 }
 
 // note counts failures, and logs when they begin and end.
@@ -90,17 +91,17 @@ func (l *Ledger) note(err error) {
 }
 
 // newest returns the newest datapoint of each metric of b.
-func newest(b sdk.Batch) sdk.Batch {
+func newest(b sdk.Batch) []Due {
 	at := make(map[string]int, len(b))
-	var result sdk.Batch
+	var result []Due
 	for _, d := range b {
 		i, seen := at[d.Metric]
 		switch {
 		case !seen:
 			at[d.Metric] = len(result)
-			result = append(result, d)
+			result = append(result, Due{Datapoint: d})
 		case d.Timestamp > result[i].Timestamp:
-			result[i] = d
+			result[i].Datapoint = d
 		}
 	}
 	return result

@@ -8,8 +8,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
-
-	"fluxgate/sdk"
 )
 
 const (
@@ -28,7 +26,7 @@ type Redis struct {
 }
 
 // Last implements [Store].
-func (r *Redis) Last(ctx context.Context, metrics []string) ([]int64, error) {
+func (r *Redis) Last(ctx context.Context, metrics []string) ([]Recorded, error) {
 	pipe := r.client.Pipeline()
 	var fields *redis.SliceCmd
 	if r.o.Hash {
@@ -41,12 +39,12 @@ func (r *Redis) Last(ctx context.Context, metrics []string) ([]int64, error) {
 	if _, err := pipe.Exec(ctx); err != nil && !isReply(err) {
 		return nil, r.trouble(err)
 	}
-	last := make([]int64, len(metrics))
+	last := make([]Recorded, len(metrics))
 	for i := range metrics {
 		if err := entries[i].Err(); err != nil && !isAbsent(err) {
 			return nil, r.trouble(err)
 		}
-		last[i] = timestampOf(entries[i].Val())
+		last[i].Timestamp = timestampOf(entries[i].Val())
 	}
 	if r.o.Hash {
 		if err := fields.Err(); err != nil {
@@ -54,7 +52,7 @@ func (r *Redis) Last(ctx context.Context, metrics []string) ([]int64, error) {
 		}
 		for i, field := range fields.Val() {
 			text, _ := field.(string)
-			last[i] = max(last[i], timestampOf(text))
+			last[i].Timestamp = max(last[i].Timestamp, timestampOf(text))
 		}
 	}
 	return last, nil
@@ -65,13 +63,13 @@ const recordTrips = 2
 
 // Record implements [Store]. In a cluster what one node refuses does not keep
 // the others from what is theirs.
-func (r *Redis) Record(ctx context.Context, b sdk.Batch, ahead int64) error {
+func (r *Redis) Record(ctx context.Context, dues []Due, ahead int64) error {
 	var (
 		pieces errgroup.Group
 		failed atomic.Bool
 	)
 	pieces.SetLimit(recordTrips)
-	for piece := range slices.Chunk(b, pieceLimit) {
+	for piece := range slices.Chunk(dues, pieceLimit) {
 		if failed.Load() && (!r.cluster || ctx.Err() != nil) {
 			break
 		}

@@ -123,7 +123,7 @@ func getSet(b *testing.B, c redis.Cmdable, request sdk.Batch) int {
 }
 
 func mset(b *testing.B, c redis.Cmdable, request sdk.Batch) int {
-	texts := entryTexts(request)
+	texts := entryTexts(dues(request))
 	args := make([]any, 0, 2*len(request))
 	for i := range request {
 		args = append(args, &texts[3*i], &texts[3*i+1])
@@ -150,7 +150,7 @@ func BenchmarkRedisRecord(b *testing.B) {
 		for i := range piece {
 			piece[i].Timestamp++
 		}
-		if err := store.Record(b.Context(), piece, 1<<62); err != nil {
+		if err := store.Record(b.Context(), dues(piece), 1<<62); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -62,7 +62,7 @@ func TestClusterTakesThousandsOfMetrics(t *testing.T) {
 			for i := range b {
 				b[i].Timestamp = timestamp
 			}
-			if err := s.Record(t.Context(), b, now+600); err != nil {
+			if err := s.Record(t.Context(), dues(b), now+600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -122,7 +122,7 @@ func TestClusterWithOneNodeThatFails(t *testing.T) {
 	c := servers.RedisCluster(t)
 	s := openTestRedis(t, RedisOptions{Addresses: c.Addresses, Hash: true})
 	b, metrics := many(2*pieceLimit+1, now-60)
-	if err := s.Record(t.Context(), b, now); err != nil {
+	if err := s.Record(t.Context(), dues(b), now); err != nil {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct {
@@ -159,7 +159,7 @@ func TestClusterWithOneNodeThatFails(t *testing.T) {
 					t.Errorf("%s says %v, want %q", what, err, tt.says)
 				}
 			}
-			says("Record", within(t, time.Second, func(ctx context.Context) error { return s.Record(ctx, b, timestamp) }))
+			says("Record", within(t, time.Second, func(ctx context.Context) error { return s.Record(ctx, dues(b), timestamp) }))
 			err := within(t, 300*time.Millisecond, func(ctx context.Context) error { _, err := s.Last(ctx, metrics[:pieceLimit]); return err })
 			if tt.reads && err != nil {
 				t.Errorf("Last says %v", err)
@@ -174,7 +174,7 @@ func TestClusterWithOneNodeThatFails(t *testing.T) {
 				t.Errorf("the other two nodes recorded %d of %d meanwhile", n, len(piece))
 			}
 			tt.heals(c)
-			eventually(t, func() error { return s.Record(t.Context(), b, timestamp) })
+			eventually(t, func() error { return s.Record(t.Context(), dues(b), timestamp) })
 			same(t, newestAll(t, s, metrics), timestamp, "after all")
 		})
 	}
@@ -205,7 +205,7 @@ func TestClusterWhoseSlotsMove(t *testing.T) {
 	c := servers.RedisCluster(t)
 	s := openTestRedis(t, RedisOptions{Addresses: c.Addresses, Hash: true})
 	b, metrics := many(300, now-60)
-	if err := s.Record(t.Context(), b, now); err != nil {
+	if err := s.Record(t.Context(), dues(b), now); err != nil {
 		t.Fatal(err)
 	}
 	for i, entry := range []string{hashEntry, stringPrefix + metrics[7]} {
@@ -254,7 +254,7 @@ func TestClusterWhoseDeadNodeIsReplaced(t *testing.T) {
 	record(t, s, b...)
 	c.Nodes[2].Kill()
 	c.Inherit(0, 2)
-	eventually(t, func() error { return s.Record(t.Context(), b, now) })
+	eventually(t, func() error { return s.Record(t.Context(), dues(b), now) })
 	same(t, newestAll(t, s, metrics), now, "after a node was replaced")
 }
 

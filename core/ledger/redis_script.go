@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"fluxgate/sdk"
 )
 
 // advance moves entries forward, each by itself; one that cannot be read is
@@ -105,33 +103,33 @@ const (
 	callMetric = 4 // ARGV of each metric
 )
 
-// together returns the call that records b on a single node.
-func (r *Redis) together(b sdk.Batch, ahead int64) []call {
-	texts := entryTexts(b)
-	c := r.begin(len(b), r.o.Hash)
-	for i := range b {
+// together returns the call that records dues on a single node.
+func (r *Redis) together(dues []Due, ahead int64) []call {
+	texts := entryTexts(dues)
+	c := r.begin(len(dues), r.o.Hash)
+	for i := range dues {
 		c = append(c, &texts[3*i])
 	}
 	c = r.fix(c, ahead, r.o.Hash, true)
-	for i := range b {
-		c = append(c, &b[i].Metric, &b[i].Timestamp, &texts[3*i+1], &texts[3*i+2])
+	for i := range dues {
+		c = append(c, &dues[i].Metric, &dues[i].Timestamp, &texts[3*i+1], &texts[3*i+2])
 	}
 	return []call{c}
 }
 
-// apart returns the calls that record b in a cluster, where one script may only
+// apart returns the calls that record dues in a cluster, where one script may only
 // touch entries of one slot: one for each string, and one for the hash.
-func (r *Redis) apart(b sdk.Batch, ahead int64) []call {
-	texts := entryTexts(b)
-	calls := make([]call, 0, len(b)+1)
-	for i := range b {
+func (r *Redis) apart(dues []Due, ahead int64) []call {
+	texts := entryTexts(dues)
+	calls := make([]call, 0, len(dues)+1)
+	for i := range dues {
 		c := r.fix(append(r.begin(1, false), &texts[3*i]), ahead, false, true)
-		calls = append(calls, append(c, "", &b[i].Timestamp, &texts[3*i+1], ""))
+		calls = append(calls, append(c, "", &dues[i].Timestamp, &texts[3*i+1], ""))
 	}
 	if r.o.Hash {
-		c := r.fix(slices.Grow(r.begin(0, true), callFixed+callMetric*len(b)), ahead, true, false)
-		for i := range b {
-			c = append(c, &b[i].Metric, &b[i].Timestamp, "", &texts[3*i+2])
+		c := r.fix(slices.Grow(r.begin(0, true), callFixed+callMetric*len(dues)), ahead, true, false)
+		for i := range dues {
+			c = append(c, &dues[i].Metric, &dues[i].Timestamp, "", &texts[3*i+2])
 		}
 		calls = append(calls, c)
 	}
@@ -152,19 +150,19 @@ func (r *Redis) fix(c call, ahead int64, hash, single bool) call {
 	return append(c, ahead, int64(r.o.Expire/time.Second), hash, single)
 }
 
-// entryTexts returns for each datapoint the name of its string, and the texts of both
+// entryTexts returns for each metric the name of its string, and the texts of both
 // entries, in one piece of memory.
-func entryTexts(b sdk.Batch) []string {
+func entryTexts(dues []Due) []string {
 	const usual = 160 // bytes of the three
 	var all strings.Builder
-	all.Grow(usual * len(b))
-	ends, text := make([]int, 0, 3*len(b)), make([]byte, 0, usual)
+	all.Grow(usual * len(dues))
+	ends, text := make([]int, 0, 3*len(dues)), make([]byte, 0, usual)
 	end := func() {
 		all.Write(text)
 		ends, text = append(ends, all.Len()), text[:0]
 	}
-	for i := range b {
-		d := &b[i]
+	for i := range dues {
+		d := &dues[i]
 		text = append(append(text, stringPrefix...), d.Metric...)
 		end()
 		text = appendList(text, d.Timestamp, d.Value)

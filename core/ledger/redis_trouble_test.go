@@ -67,7 +67,7 @@ func ails(t *testing.T, s *Redis, reads bool, words ...string) {
 	t.Helper()
 	calls := map[string]func(context.Context) error{
 		"Record": func(ctx context.Context) error {
-			return s.Record(ctx, sdk.Batch{{Metric: "a", Timestamp: now, Value: 1}, {Metric: "b", Timestamp: now, Value: 2}}, now+60)
+			return s.Record(ctx, dues(sdk.Batch{{Metric: "a", Timestamp: now, Value: 1}, {Metric: "b", Timestamp: now, Value: 2}}), now+60)
 		},
 		"Beat": func(ctx context.Context) error { return s.Beat(ctx, BeatWorker, time.Unix(now, 0)) },
 	}
@@ -88,7 +88,7 @@ func ails(t *testing.T, s *Redis, reads bool, words ...string) {
 func recovers(t *testing.T, s *Redis, c *redis.Client) {
 	t.Helper()
 	b := sdk.Batch{{Metric: "a", Timestamp: now, Value: 1}, {Metric: "b", Timestamp: now, Value: 2}}
-	eventually(t, func() error { return s.Record(t.Context(), b, now+60) })
+	eventually(t, func() error { return s.Record(t.Context(), dues(b), now+60) })
 	if got := last(t, s, "a", "b", "c"); !slices.Equal(got, []int64{now, now, 0}) {
 		t.Errorf("newest are %v", got)
 	}
@@ -118,7 +118,7 @@ func TestRedisThatDoesNotWrite(t *testing.T) {
 			do(t, c, tt.breaks)
 			if strings.Contains(words, "may not") { // only a script's own words leave it open which right it lacks
 				err := within(t, time.Second, func(ctx context.Context) error {
-					return s.Record(ctx, sdk.Batch{{Metric: "a", Timestamp: now, Value: 1}}, now+60)
+					return s.Record(ctx, dues(sdk.Batch{{Metric: "a", Timestamp: now, Value: 1}}), now+60)
 				})
 				if err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), "ACL SETUSER default") {
 					t.Errorf("Record says %v, want %q", err, words)
@@ -204,7 +204,7 @@ func TestRecordWithoutTheRightToReadMovesNothing(t *testing.T) {
 	s, c := openTestRedis(t, RedisOptions{Addresses: []string{server.Address}}), operator(t, server)
 	record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now, Value: 1})
 	do(t, c, "ACL SETUSER default -get")
-	if err := s.Record(t.Context(), sdk.Batch{{Metric: "a", Timestamp: now - 60, Value: 2}}, now+60); err == nil || !strings.Contains(err.Error(), "may not get flux.last.*") {
+	if err := s.Record(t.Context(), dues(sdk.Batch{{Metric: "a", Timestamp: now - 60, Value: 2}}), now+60); err == nil || !strings.Contains(err.Error(), "may not get flux.last.*") {
 		t.Errorf("Record says %v", err)
 	}
 	do(t, c, "ACL SETUSER default +get")
@@ -253,7 +253,7 @@ func TestEachRightIsNeededAndNamed(t *testing.T) {
 		return openTestRedis(t, o)
 	}
 	use := func(s *Redis) error {
-		if err := s.Record(t.Context(), sdk.Batch{{Metric: "a", Timestamp: now}}, now+60); err != nil {
+		if err := s.Record(t.Context(), dues(sdk.Batch{{Metric: "a", Timestamp: now}}), now+60); err != nil {
 			return err
 		}
 		for _, name := range []string{"flux.listen", BeatWorker} {
@@ -331,7 +331,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	} {
 		s := openTestRedis(t, o)
 		for range 15 * runtime.GOMAXPROCS(0) {
-			_ = s.Record(t.Context(), sdk.Batch{{Metric: "a", Timestamp: now}, {Metric: "b", Timestamp: now}, {Metric: "c", Timestamp: now}}, now+60)
+			_ = s.Record(t.Context(), dues(sdk.Batch{{Metric: "a", Timestamp: now}, {Metric: "b", Timestamp: now}, {Metric: "c", Timestamp: now}}), now+60)
 			_, _ = s.Last(t.Context(), []string{"a", "b", "c"})
 		}
 		if err := s.Close(); err != nil {

@@ -88,13 +88,25 @@ func openTestRedis(t *testing.T, o RedisOptions) *Redis {
 	return store
 }
 
-func last(t *testing.T, s Store, metrics ...string) []int64 {
+func last(t *testing.T, s Store, metrics ...string) (timestamps []int64) {
 	t.Helper()
 	got, err := s.Last(t.Context(), metrics)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got
+	for _, recorded := range got {
+		timestamps = append(timestamps, recorded.Timestamp)
+	}
+	return timestamps
+}
+
+// dues returns what is due of b, for a store that knows no slot.
+func dues(b sdk.Batch) []Due {
+	dues := make([]Due, len(b))
+	for i, d := range b {
+		dues[i].Datapoint = d
+	}
+	return dues
 }
 
 // newestAll is last for any number of metrics.
@@ -108,7 +120,7 @@ func newestAll(t *testing.T, s Store, metrics []string) (all []int64) {
 
 func record(t *testing.T, s Store, b ...sdk.Datapoint) {
 	t.Helper()
-	if err := s.Record(t.Context(), b, now+60); err != nil {
+	if err := s.Record(t.Context(), dues(b), now+60); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -128,7 +140,7 @@ func TestStoreKeepsTheNewest(t *testing.T) {
 
 func TestStoreReplacesWhatIsAbsurd(t *testing.T) {
 	stores(t, func(t *testing.T, s Store) {
-		if err := s.Record(t.Context(), sdk.Batch{{Metric: "a", Timestamp: 4102444800}}, 4102444800); err != nil {
+		if err := s.Record(t.Context(), dues(sdk.Batch{{Metric: "a", Timestamp: 4102444800}}), 4102444800); err != nil {
 			t.Fatal(err)
 		}
 		record(t, s, sdk.Datapoint{Metric: "a", Timestamp: now, Value: 1})
@@ -146,7 +158,7 @@ func TestStoreTakesMoreThanOnePiece(t *testing.T) {
 			metrics = append(metrics, fmt.Sprint("m", i))
 			b = append(b, sdk.Datapoint{Metric: metrics[i], Timestamp: now + int64(i)})
 		}
-		if err := s.Record(t.Context(), b, 2*now); err != nil {
+		if err := s.Record(t.Context(), dues(b), 2*now); err != nil {
 			t.Fatal(err)
 		}
 		for i, timestamp := range newestAll(t, s, metrics) {

@@ -7,7 +7,7 @@ import "hash/maphash"
 // removed.
 type table struct {
 	seed  maphash.Seed
-	slots []uint64 // the hash of a metric, and the number of its entry plus one; 0: free
+	cells []uint64 // the hash of a metric, and the number of its entry plus one; 0: free
 	pages []*[entriesPage]entry
 	made  uint32   // numbers that were ever given
 	gone  []uint32 // of them, those that are free
@@ -18,7 +18,7 @@ type table struct {
 
 const (
 	entriesPage = 1 << 10
-	leastSlots  = 1 << 4
+	leastCells  = 1 << 4
 
 	// absent is the number of no entry.
 	absent = ^uint32(0)
@@ -32,6 +32,7 @@ type entry struct {
 	by      uint32  // the number of the claim that brought that one; 0: nothing is under way
 	round   uint32  // of the lookup that last found it, or in which newest was last moved forward
 	place   uint32  // of the name
+	slot    uint32  // that the store has told; 0: unknown
 	length  uint16
 	state   state
 }
@@ -48,7 +49,7 @@ const (
 )
 
 func newTable() *table {
-	return &table{seed: maphash.MakeSeed(), slots: make([]uint64, leastSlots)}
+	return &table{seed: maphash.MakeSeed(), cells: make([]uint64, leastCells)}
 }
 
 func (t *table) hash(metric string) uint32 { return uint32(maphash.String(t.seed, metric)) }
@@ -65,9 +66,9 @@ func (t *table) is(number uint32, metric string) bool {
 
 // find returns the number of the entry of a metric with that hash, or absent.
 func (t *table) find(metric string, hash uint32) uint32 {
-	mask := uint32(len(t.slots) - 1)
-	for i := hash & mask; t.slots[i] != 0; i = (i + 1) & mask {
-		if s := t.slots[i]; uint32(s>>32) == hash && t.is(uint32(s)-1, metric) {
+	mask := uint32(len(t.cells) - 1)
+	for i := hash & mask; t.cells[i] != 0; i = (i + 1) & mask {
+		if s := t.cells[i]; uint32(s>>32) == hash && t.is(uint32(s)-1, metric) {
 			return uint32(s) - 1
 		}
 	}
@@ -77,9 +78,9 @@ func (t *table) find(metric string, hash uint32) uint32 {
 // guess is find by the hash alone: nearly always right, and quicker for many in a
 // row, since they do not wait for each other's memory.
 func (t *table) guess(hash uint32) uint32 {
-	mask := uint32(len(t.slots) - 1)
-	for i := hash & mask; t.slots[i] != 0; i = (i + 1) & mask {
-		if s := t.slots[i]; uint32(s>>32) == hash {
+	mask := uint32(len(t.cells) - 1)
+	for i := hash & mask; t.cells[i] != 0; i = (i + 1) & mask {
+		if s := t.cells[i]; uint32(s>>32) == hash {
 			return uint32(s) - 1
 		}
 	}
@@ -88,7 +89,7 @@ func (t *table) guess(hash uint32) uint32 {
 
 // add makes an entry for a metric that has none.
 func (t *table) add(metric string, hash uint32) uint32 {
-	if 4*(t.count+1) > 3*len(t.slots) {
+	if 4*(t.count+1) > 3*len(t.cells) {
 		t.grow()
 	}
 	number := t.made
@@ -106,22 +107,22 @@ func (t *table) add(metric string, hash uint32) uint32 {
 	return number
 }
 
-// enter puts a slot where it is found.
-func (t *table) enter(slot uint64) {
-	mask := uint32(len(t.slots) - 1)
-	i := uint32(slot>>32) & mask
-	for t.slots[i] != 0 {
+// enter puts a cell where it is found.
+func (t *table) enter(cell uint64) {
+	mask := uint32(len(t.cells) - 1)
+	i := uint32(cell>>32) & mask
+	for t.cells[i] != 0 {
 		i = (i + 1) & mask
 	}
-	t.slots[i] = slot
+	t.cells[i] = cell
 }
 
 func (t *table) grow() {
-	old := t.slots
-	t.slots = make([]uint64, 2*len(old))
-	for _, slot := range old {
-		if slot != 0 {
-			t.enter(slot)
+	old := t.cells
+	t.cells = make([]uint64, 2*len(old))
+	for _, cell := range old {
+		if cell != 0 {
+			t.enter(cell)
 		}
 	}
 }
@@ -129,9 +130,9 @@ func (t *table) grow() {
 // remove forgets an entry.
 func (t *table) remove(number uint32) {
 	e := t.entry(number)
-	mask := uint32(len(t.slots) - 1)
+	mask := uint32(len(t.cells) - 1)
 	i := t.hash(t.name(number)) & mask
-	for uint32(t.slots[i]) != number+1 {
+	for uint32(t.cells[i]) != number+1 {
 		i = (i + 1) & mask
 	}
 	t.close(i)
@@ -141,17 +142,17 @@ func (t *table) remove(number uint32) {
 	t.count--
 }
 
-// close frees the i-th slot, and moves up those behind it that would not be found
+// close frees the i-th cell, and moves up those behind it that would not be found
 // any more.
 func (t *table) close(i uint32) {
-	mask := uint32(len(t.slots) - 1)
-	for j := (i + 1) & mask; t.slots[j] != 0; j = (j + 1) & mask {
-		home := uint32(t.slots[j]>>32) & mask
+	mask := uint32(len(t.cells) - 1)
+	for j := (i + 1) & mask; t.cells[j] != 0; j = (j + 1) & mask {
+		home := uint32(t.cells[j]>>32) & mask
 		if (j-home)&mask >= (j-i)&mask {
-			t.slots[i], i = t.slots[j], j
+			t.cells[i], i = t.cells[j], j
 		}
 	}
-	t.slots[i] = 0
+	t.cells[i] = 0
 }
 
 func (t *table) name(number uint32) string {

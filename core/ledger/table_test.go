@@ -132,7 +132,7 @@ func TestTableIsAMap(t *testing.T) {
 // where they are found.
 func TestMetricsOfOneHash(t *testing.T) {
 	table := newTable()
-	const hash = ^uint32(0) // of the last slot, so that they go on at the first
+	const hash = ^uint32(0) // of the last cell, so that they go on at the first
 	var numbers []uint32
 	for i := range 50 {
 		numbers = append(numbers, table.add(fmt.Sprint("m", i), hash))
@@ -163,7 +163,7 @@ func TestTableGrowsAndIsUsedAgain(t *testing.T) {
 			table.remove(table.find(metric, table.hash(metric)))
 		}
 	}
-	if slices.ContainsFunc(table.slots, func(slot uint64) bool { return slot != 0 }) {
-		t.Error("slots of nobody are left")
+	if slices.ContainsFunc(table.cells, func(cell uint64) bool { return cell != 0 }) {
+		t.Error("cells of nobody are left")
 	}
 }
