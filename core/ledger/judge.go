@@ -1,6 +1,10 @@
 package ledger
 
-import "fluxgate/sdk"
+import (
+	"strings"
+
+	"fluxgate/sdk"
+)
 
 // look finds what is known of b, and asks the store for the rest.
 func (c *claim) look(b sdk.Batch) {
@@ -16,16 +20,30 @@ func (c *claim) look(b sdk.Batch) {
 	if len(c.asked) == 0 {
 		return
 	}
-	metrics := make([]string, len(c.asked))
-	for j, i := range c.asked {
-		metrics[j] = b[i].Metric
-	}
-	last, err := l.lookups.last(metrics)
+	last, err := l.lookups.last(c.unknown())
 	if err != nil {
-		l.unchecked.Add(float64(len(metrics)))
+		l.unchecked.Add(float64(len(c.asked)))
 		return
 	}
 	c.last = last
+}
+
+// unknown returns the metrics that the store is asked for. They are copies, since a
+// lookup that was given up may still read them when b is no more.
+func (c *claim) unknown() []string {
+	size := 0
+	for _, i := range c.asked {
+		size += len(c.batch[i].Metric)
+	}
+	var text strings.Builder
+	text.Grow(size)
+	metrics := make([]string, len(c.asked))
+	for j, i := range c.asked {
+		metric := c.batch[i].Metric
+		text.WriteString(metric)
+		metrics[j] = text.String()[text.Len()-len(metric):]
+	}
+	return metrics
 }
 
 // find finds the entries, which from then on are not forgotten before c is judged,

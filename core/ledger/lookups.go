@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -68,8 +69,19 @@ func (l *lookups) last(metrics []string) ([]Recorded, error) {
 	case <-own.done:
 		return own.last, own.err
 	case <-timer.C:
+		l.giveUp(own)
 		return nil, context.DeadlineExceeded // too many wait for their turn
 	}
+}
+
+// giveUp takes a lookup out of those that wait, together with those before it, which
+// have waited for longer.
+func (l *lookups) giveUp(own *lookup) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.waiting, own)
+	clear(l.waiting[:i+1])
+	l.waiting = l.waiting[i+1:]
 }
 
 // long asks for more metrics than fit into one round trip, without holding up
@@ -124,20 +136,22 @@ func (l *lookups) run() {
 	}
 }
 
-// next takes those who travel on the next round trip; it ends the run when there
-// is nobody.
+// next takes those who travel on the next round trip, the last to come first: where
+// too many wait, they are in time for the answer. It ends the run when there is nobody.
 func (l *lookups) next() (together []*lookup) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, metrics := 0, 0
-	for n < len(l.waiting) {
-		if metrics += len(l.waiting[n].metrics); metrics > pieceLimit {
+	n, metrics := len(l.waiting), 0
+	for n > 0 {
+		if metrics += len(l.waiting[n-1].metrics); metrics > pieceLimit {
 			break
 		}
-		n++
+		n--
 	}
-	together, l.waiting = l.waiting[:n:n], l.waiting[n:]
-	if n == 0 {
+	together = slices.Clone(l.waiting[n:])
+	clear(l.waiting[n:])
+	l.waiting = l.waiting[:n]
+	if len(together) == 0 {
 		l.running--
 	}
 	return together
