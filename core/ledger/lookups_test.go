@@ -53,7 +53,7 @@ func TestNobodyWaitsWhoHasGivenUp(t *testing.T) {
 				good++
 			}
 		}
-		time.Sleep(lookTimeout) // until the store is at rest
+		time.Sleep(lookTimeout)                  // until the store is at rest
 		if least := requests / 3; good < least { // the store has answers for two in five
 			t.Errorf("%d of %d lookups are answered, want at least %d", good, requests, least)
 		}
