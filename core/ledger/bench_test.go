@@ -2,21 +2,13 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/bbolt"
 
 	"fluxgate/sdk"
 )
@@ -35,8 +27,15 @@ type herd struct {
 }
 
 func newHerd(metrics int) *herd {
-	order := rand.New(rand.NewPCG(1, 2)).Perm(metrics)
 	h := &herd{time: now}
+	h.shuffle(metrics, 1)
+	return h
+}
+
+// shuffle has the next requests be others, of the same metrics.
+func (h *herd) shuffle(metrics int, seed uint64) {
+	order := rand.New(rand.NewPCG(seed, 2)).Perm(metrics)
+	h.batches, h.next = nil, 0
 	var b sdk.Batch
 	for _, i := range order {
 		b = append(b, sdk.Datapoint{Metric: fmt.Sprintf("vista.nodes.host-%07d.cpu.load", i), Value: 4567.775})
@@ -47,7 +46,6 @@ func newHerd(metrics int) *herd {
 	if len(b) > 0 {
 		h.batches = append(h.batches, b)
 	}
-	return h
 }
 
 // batch returns the next request, which is newer than all before, as it comes from an
@@ -134,111 +132,4 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
-}
-
-// byName is an embedded store as it would be without slots: entries lie by name.
-type byName struct{ *Embedded }
-
-func (s byName) Last(context.Context, []string) ([]Recorded, error) { return nil, errDown }
-
-func (s byName) Record(_ context.Context, dues []Due, ahead int64) error {
-	slices.SortFunc(dues, func(x, y Due) int { return strings.Compare(x.Metric, y.Metric) })
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(lastBucket)
-		entries := make([]byte, 0, entrySize*len(dues))
-		for _, d := range dues {
-			key := []byte(d.Metric)
-			if last := bucket.Get(key); last != nil && d.Timestamp <= timestampIn(last) && timestampIn(last) <= ahead {
-				continue
-			}
-			entries = binary.BigEndian.AppendUint64(entries, uint64(d.Timestamp))
-			entries = binary.BigEndian.AppendUint64(entries, math.Float64bits(d.Value))
-			err = errors.Join(err, bucket.Put(key, entries[len(entries)-entrySize:]))
-		}
-		return err
-	})
-}
-
-// measured is a store that measures what Record costs.
-type measured struct {
-	Store
-	spent time.Duration
-}
-
-func (s *measured) Record(ctx context.Context, dues []Due, ahead int64) error {
-	began := cpu()
-	err := s.Store.Record(ctx, dues, ahead)
-	s.spent += cpu() - began
-	return err
-}
-
-// cpu returns what the process has used of it.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// A flusher has a herd's requests recorded, so many metrics in a flush.
-type flusher struct {
-	l     *Ledger
-	store *measured
-	herd  *herd
-	spent time.Duration // by whole flushes
-	n     int           // metrics in them
-}
-
-func newFlusher(b *testing.B, metrics int, wrap func(*Embedded) Store) *flusher {
-	e, err := OpenEmbedded(filepath.Join(b.TempDir(), "ledger.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { e.Close() })
-	f := &flusher{store: &measured{Store: wrap(e)}, herd: newHerd(metrics)}
-	f.l = newBenchLedger(f.store)
-	return f
-}
-
-// flush has a flush of n metrics made.
-func (f *flusher) flush(b *testing.B, n int) {
-	for range n / batchSize {
-		pass(b, f.l, f.herd.batch())
-	}
-	began := cpu()
-	if err := f.l.Collect()(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	f.spent += cpu() - began
-	f.n += n / batchSize * batchSize
-}
-
-// BenchmarkEmbeddedRecord compares, in turn, the CPU that a metric of a flush costs with
-// what it would cost by name: recording alone, and all of the flush.
-func BenchmarkEmbeddedRecord(b *testing.B) {
-	for _, c := range []struct{ metrics, flush int }{{900, 900}, {14_400, 14_400}, {1_000_000, 50_000}} {
-		b.Run(fmt.Sprintf("%d of %d", c.flush, c.metrics), func(b *testing.B) {
-			slots := newFlusher(b, c.metrics, func(e *Embedded) Store { return e })
-			names := newFlusher(b, c.metrics, func(e *Embedded) Store { return byName{e} })
-			both := []*flusher{slots, names}
-			for _, f := range both {
-				for range c.metrics/c.flush + 1 {
-					f.flush(b, c.flush)
-				}
-				f.n, f.spent, f.store.spent = 0, 0, 0
-			}
-			for b.Loop() {
-				for _, f := range both {
-					f.flush(b, c.flush)
-				}
-			}
-			each := func(spent time.Duration) float64 { return float64(spent.Nanoseconds()) / float64(slots.n) }
-			b.ReportMetric(each(slots.store.spent), "record-ns/metric")
-			b.ReportMetric(each(slots.spent), "flush-ns/metric")
-			b.ReportMetric(float64(names.store.spent)/float64(slots.store.spent), "x-record")
-			b.ReportMetric(float64(names.spent)/float64(slots.spent), "x-flush")
-			b.ReportMetric(0, "ns/op")
-		})
-	}
 }

@@ -29,18 +29,22 @@ func OpenEmbedded(file string) (*Embedded, error) {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
 	e := &Embedded{db: db}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, slots := tx.CreateBucketIfNotExists(slotsBucket)
-		_, blocks := tx.CreateBucketIfNotExists(blocksBucket)
-		return errors.Join(slots, blocks)
-	})
-	if err == nil {
+	if err = e.begin(); err == nil {
 		err = e.carry()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger %s: %w", file, err), db.Close())
 	}
 	return e, nil
+}
+
+// begin makes the buckets.
+func (e *Embedded) begin() error {
+	return e.db.Update(func(tx *bbolt.Tx) error {
+		_, slots := tx.CreateBucketIfNotExists(slotsBucket)
+		_, blocks := tx.CreateBucketIfNotExists(blocksBucket)
+		return errors.Join(slots, blocks)
+	})
 }
 
 // Last implements [Store].
@@ -85,6 +89,9 @@ func (e *Embedded) Record(_ context.Context, dues []Due, ahead int64) error {
 	}
 	return nil
 }
+
+// atOnce says that a page which many metrics of a flush touch should be written once.
+func (e *Embedded) atOnce() int { return 50_000 }
 
 // Beat implements [Store]: nobody watches an embedded ledger.
 func (e *Embedded) Beat(context.Context, string, time.Time) error { return nil }

@@ -18,9 +18,9 @@ const (
 	// big-endian.
 	entrySize = 16
 
-	// blockSlots is how many entries are a block, of which a page of the file takes
-	// several.
-	blockSlots = 32
+	// blockSlots is how many entries are a block: two of them, with their keys, fill
+	// a page of 4 KiB. bbolt has at least two on each.
+	blockSlots = 126
 
 	blockSize = blockSlots * entrySize
 )
@@ -65,9 +65,9 @@ type room struct {
 }
 
 const (
-	chunkBlocks = 64
+	chunkBlocks = 16
 
-	// maxChunks bounds the memory that is kept.
+	// maxChunks bounds the memory that is kept, at 4 MB.
 	maxChunks = 128
 )
 

@@ -81,16 +81,9 @@ const carryLimit = 50_000
 // carry records what an older file has by name, and drops that. It may be interrupted
 // at any time: then it is done again.
 func (e *Embedded) carry() error {
-	for after := []byte(nil); ; {
-		dues, err := e.older(after)
-		if err != nil {
-			return err
-		}
-		if len(dues) == 0 {
-			break
-		}
-		after = []byte(dues[len(dues)-1].Metric)
-		if err := e.Record(context.Background(), dues, math.MaxInt64); err != nil {
+	for after, more := "", true; more; {
+		var err error
+		if after, more, err = e.carryPiece(after); err != nil {
 			return err
 		}
 	}
@@ -102,19 +95,27 @@ func (e *Embedded) carry() error {
 	})
 }
 
-// older returns the first entries of an older file behind a key; none at the end.
-func (e *Embedded) older(after []byte) (dues []Due, err error) {
+// carryPiece carries over the entries that come after a metric's, and returns the
+// metric of the last.
+func (e *Embedded) carryPiece(after string) (last string, more bool, err error) {
+	dues, err := e.older(after)
+	if err != nil || len(dues) == 0 {
+		return after, false, err
+	}
+	return dues[len(dues)-1].Metric, true, e.Record(context.Background(), dues, math.MaxInt64)
+}
+
+// older returns the first entries of an older file that come after a metric's.
+func (e *Embedded) older(after string) (dues []Due, err error) {
 	err = e.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(lastBucket)
 		if bucket == nil {
 			return nil
 		}
 		c := bucket.Cursor()
-		key, entry := c.First()
-		if after != nil {
-			if key, entry = c.Seek(after); string(key) == string(after) {
-				key, entry = c.Next()
-			}
+		key, entry := c.Seek([]byte(after))
+		if string(key) == after {
+			key, entry = c.Next()
 		}
 		for ; key != nil && len(dues) < carryLimit; key, entry = c.Next() {
 			if len(entry) == entrySize {

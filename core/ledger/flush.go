@@ -99,7 +99,7 @@ func (s *snapshot) end() {
 func (l *Ledger) flush(ctx context.Context) error {
 	s := &l.snapshot
 	for s.done < len(s.dues) {
-		until := min(len(s.dues), s.done+recordLimit)
+		until := min(len(s.dues), s.done+l.most)
 		err := l.record(ctx, s.dues[s.done:until])
 		if l.note(err); err != nil {
 			return err

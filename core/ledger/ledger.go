@@ -76,6 +76,7 @@ type Options struct {
 type Ledger struct {
 	store   Store
 	options Options
+	most    int // metrics are recorded in one call of the store
 	lookups lookups
 	now     func() time.Time
 	spare   sync.Pool // of claims
@@ -103,6 +104,7 @@ func New(store Store, o Options, metrics prometheus.Registerer) *Ledger {
 	l := &Ledger{
 		store:    store,
 		options:  o,
+		most:     recordLimit,
 		lookups:  lookups{store: store, most: 1},
 		now:      time.Now,
 		table:    newTable(),
@@ -117,6 +119,9 @@ func New(store Store, o Options, metrics prometheus.Registerer) *Ledger {
 			"Attempts to record in the ledger's store that failed; they are repeated."),
 		absurd: counter("fluxgate_ledger_absurd_total",
 			"Entries found too far in the future to be believed."),
+	}
+	if s, ok := store.(bulk); ok {
+		l.most = s.atOnce()
 	}
 	if o.Shared {
 		l.lookups.most = sharedTrips

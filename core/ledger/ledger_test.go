@@ -16,8 +16,11 @@ import (
 	"fluxgate/sdk"
 )
 
-// memory is a store that can be away, slow, or slow to record.
+// memory is a store that can be away, slow, or slow to record, and has slots if slots
+// is not nil.
 type memory struct {
+	slots   map[string]uint32
+	names   []string // of the slots
 	mu      sync.Mutex
 	entries map[string]int64
 	beats   map[string]time.Time
@@ -64,7 +67,7 @@ func (m *memory) Last(ctx context.Context, metrics []string) ([]Recorded, error)
 	defer m.mu.Unlock()
 	last := make([]Recorded, len(metrics))
 	for i, metric := range metrics {
-		last[i].Timestamp = m.entries[metric]
+		last[i] = Recorded{m.entries[metric], m.slots[metric]}
 	}
 	return last, nil
 }
@@ -78,12 +81,28 @@ func (m *memory) Record(ctx context.Context, dues []Due, ahead int64) error {
 	if m.records++; m.records == m.refuse {
 		return errDown
 	}
-	for _, d := range dues {
-		if last := m.entries[d.Metric]; d.Timestamp > last || last > ahead {
-			m.entries[d.Metric], m.values[d.Metric] = d.Timestamp, d.Value
+	for i, d := range dues {
+		metric := m.find(&dues[i])
+		if last := m.entries[metric]; d.Timestamp > last || last > ahead {
+			m.entries[metric], m.values[metric] = d.Timestamp, d.Value
 		}
 	}
 	return nil
+}
+
+// find returns the name of a due, and notes its slot.
+func (m *memory) find(d *Due) string {
+	switch {
+	case m.slots == nil:
+		return d.Metric
+	case d.Slot > 0:
+		return m.names[d.Slot-1]
+	case m.slots[d.Metric] == 0:
+		m.names = append(m.names, d.Metric)
+		m.slots[d.Metric] = uint32(len(m.names))
+	}
+	d.Slot = m.slots[d.Metric]
+	return d.Metric
 }
 
 func (m *memory) Beat(ctx context.Context, name string, now time.Time) error {
@@ -166,6 +185,9 @@ func (l *Ledger) unrecorded() (n int) {
 
 func newLedger(o Options) (*Ledger, *memory) {
 	m := &memory{entries: make(map[string]int64), values: make(map[string]float64), beats: make(map[string]time.Time), owners: make(map[string]string)}
+	if !o.Shared {
+		m.slots = make(map[string]uint32)
+	}
 	o.MaxAhead = time.Minute
 	l := New(m, o, prometheus.NewRegistry())
 	l.now = func() time.Time { return time.Unix(now, 0) }

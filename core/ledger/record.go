@@ -18,18 +18,22 @@ import (
 const BeatWorker = "flux.worker"
 
 const (
-	// recordLimit is how many metrics are recorded in one call of the store.
+	// recordLimit is how many metrics are recorded in one call of a store that does
+	// not say otherwise.
 	recordLimit = 10_000
 
 	// lastBeat is how long the signs of life at the end may take.
 	lastBeat = 200 * time.Millisecond
 )
 
+// A bulk store records many metrics in one call for little more than few.
+type bulk interface{ atOnce() int }
+
 // Record moves the store's entries forward to the newest datapoint of each metric of
 // b. A value that is not finite, such as NaN, stands for None: the metric has points,
 // and no value. After an error, which is counted, recording b again is right.
 func (l *Ledger) Record(ctx context.Context, b sdk.Batch) error {
-	for piece := range slices.Chunk(newest(b), recordLimit) {
+	for piece := range slices.Chunk(newest(b), l.most) {
 		err := l.record(ctx, piece)
 		l.note(err)
 		if err != nil {
