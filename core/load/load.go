@@ -109,7 +109,7 @@ func (r *run) send(ctx context.Context, share int, began time.Time, tell func(Pr
 		senders.Go(func() { s.send(ctx) })
 	}
 	ended := make(chan struct{})
-	aside.Go(func() { r.times.run(ctx) })
+	aside.Go(func() { r.times.run(ctx, ended) })
 	aside.Go(func() { r.watch(began, tell, ended) })
 	senders.Wait()
 	close(ended)
