@@ -7,17 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"fluxgate/core/load"
 )
-
-// ownTime is the processor time that this program has used.
-func ownTime() time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return 0 // which it does for no process of its own
-	}
-	return time.Duration(unix.TimevalToNsec(u.Utime) + unix.TimevalToNsec(u.Stime))
-}
 
 // measureGrowth compares servers that have seen more and more metrics.
 func measureGrowth(ctx context.Context, b *bench, out *section) {
@@ -72,7 +63,7 @@ func (b *bench) grown(ctx context.Context, metrics, perRequest, requests int) (o
 	if _, err := s.rest(ctx); err != nil {
 		return one, err
 	}
-	if err := pause(ctx, time.Until(began.Add(2*time.Second))); err != nil { // the first timestamp of the next load is a later one
+	if err := load.Pause(ctx, time.Until(began.Add(2*time.Second))); err != nil { // the first timestamp of the next load is a later one
 		return one, err
 	}
 	before, err := s.accepted(ctx)
@@ -121,7 +112,7 @@ func measureIdle(ctx context.Context, b *bench, out *section) {
 	resident, err1 := treeMemory(s.pid(), "status", "VmRSS")
 	pss, err2 := treeMemory(s.pid(), "smaps_rollup", "Pss")
 	before, err3 := processorTime(tree(s.pid())...)
-	err4 := pause(ctx, span)
+	err4 := load.Pause(ctx, span)
 	after, err5 := processorTime(tree(s.pid())...)
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		out.fail("at rest", err)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fluxgate/core/load"
 )
 
 // figure adds up the figures of a name in the text of /metrics.
@@ -53,7 +55,7 @@ func (s *server) rest(ctx context.Context) (delivered time.Time, err error) {
 		if time.Now().After(deadline) {
 			return delivered, errors.New("it does not come to rest after its load")
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := load.Pause(ctx, 20*time.Millisecond); err != nil {
 			return delivered, err
 		}
 	}
@@ -73,13 +75,4 @@ func (s *server) waits(ctx context.Context) (bool, error) {
 		return false, errors.New("it does not tell what waits for its sinks")
 	}
 	return n > 0, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -77,8 +77,8 @@ func measurePost(ctx context.Context, b *bench, out *section) {
 // datapoint of a body.
 func decodeTime(body []byte, metrics int) (float64, error) {
 	const span = 500 * time.Millisecond
-	began, n := ownTime(), 0
-	for ownTime()-began < span {
+	began, n := load.ProcessorTime(), 0
+	for load.ProcessorTime()-began < span {
 		var into struct {
 			Key     string
 			Metrics []struct {
@@ -95,7 +95,7 @@ func decodeTime(body []byte, metrics int) (float64, error) {
 		}
 		n += metrics
 	}
-	return float64((ownTime() - began).Nanoseconds()) / float64(n), nil
+	return float64((load.ProcessorTime() - began).Nanoseconds()) / float64(n), nil
 }
 
 func measureCarbon(ctx context.Context, b *bench, out *section) {
