@@ -95,6 +95,7 @@ func measureMicro(ctx context.Context, b *bench, out *section) {
 	if b.quick {
 		took = "20ms"
 	}
+	out.rounds = fmt.Sprintf("Medians of %d runs of %s.", b.rounds(), took)
 	var found []measurement
 	for _, part := range parts {
 		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", ".", "-benchmem", "-benchtime", took, "-count", strconv.Itoa(b.rounds()), part)
