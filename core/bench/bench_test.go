@@ -159,6 +159,10 @@ func TestParseBenchmarks(t *testing.T) {
 	if got, want := all[0].String(), "sdk/internal/frame `Boundary/both-2`, 1750 ns/op, 3.50 ns/datapoint, 0 allocs/op"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	none := measurement{part: "fluxgate/core", name: "BenchmarkX", units: []string{"x/s", "B/op"}, values: map[string][]float64{"x/s": {2}, "B/op": {9}}}
+	if got := none.String(); got != "core `X`, 2.00 x/s" {
+		t.Errorf("got %s", got)
+	}
 	for _, failed := range []string{"--- FAIL: BenchmarkX/a-2\n", "BenchmarkX/a-2 \t--- FAIL: BenchmarkX/a\n    x_test.go:8: no\n"} {
 		if _, err := parseBenchmarks(printed + failed); err == nil || !strings.Contains(err.Error(), "BenchmarkX") {
 			t.Errorf("%q passes: %v", failed, err)

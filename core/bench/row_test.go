@@ -111,6 +111,10 @@ func testRestart(t *testing.T, b *bench) {
 	if err == nil || !strings.Contains(err.Error(), "ended meanwhile") && !strings.Contains(err.Error(), "started again") {
 		t.Errorf("a sample in which a plugin was started again: %v", err)
 	}
+	testOtherProcesses(t, s)
+}
+
+func testOtherProcesses(t *testing.T, s *server) {
 	before, err := s.processes()
 	if err != nil {
 		t.Fatal(err)

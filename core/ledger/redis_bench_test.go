@@ -71,12 +71,7 @@ func BenchmarkRedis(b *testing.B) {
 			if err := store.client.FlushAll(b.Context()).Err(); err != nil { // what the run before has left is newer
 				b.Fatal(err)
 			}
-			herds := make([]*herd, workers)
-			whole := newHerd(metrics)
-			for i := range herds {
-				from, to := i*len(whole.batches)/workers, (i+1)*len(whole.batches)/workers
-				herds[i] = &herd{batches: whole.batches[from:to], time: now}
-			}
+			herds := split(newHerd(metrics))
 			var each, bare, entries, coalesced []float64
 			into := &counted{Redis: store}
 			l := newBenchLedger(into)
@@ -91,19 +86,25 @@ func BenchmarkRedis(b *testing.B) {
 					return len(request)
 				}, stop))
 			}
-			for _, rates := range [][]float64{each, bare, entries, coalesced} {
-				slices.Sort(rates)
-			}
-			middle := len(entries) / 2
-			b.ReportMetric(entries[middle], "entries/s")
-			b.ReportMetric(entries[middle]/each[middle], "entries-x-GET-SET")
-			b.ReportMetric(entries[middle]/bare[middle], "entries-x-bare")
-			b.ReportMetric(coalesced[middle], "coalesced-datapoints/s")
-			b.ReportMetric(coalesced[middle]/each[middle], "coalesced-x-GET-SET")
-			b.ReportMetric(coalesced[middle]/bare[middle], "coalesced-x-bare")
 			b.ReportMetric(0, "ns/op")
+			middle := func(rates []float64) float64 { return slices.Sorted(slices.Values(rates))[len(rates)/2] }
+			b.ReportMetric(middle(entries), "entries/s")
+			b.ReportMetric(middle(coalesced), "coalesced-datapoints/s")
+			for other, rates := range map[string][]float64{"GET-SET": each, "bare": bare} {
+				b.ReportMetric(middle(entries)/middle(rates), "entries-x-"+other)
+				b.ReportMetric(middle(coalesced)/middle(rates), "coalesced-x-"+other)
+			}
 		})
 	}
+}
+
+// split returns a herd for each worker.
+func split(whole *herd) (herds []*herd) {
+	for i := range workers {
+		from, to := i*len(whole.batches)/workers, (i+1)*len(whole.batches)/workers
+		herds = append(herds, &herd{batches: whole.batches[from:to], time: now})
+	}
+	return herds
 }
 
 // recording has every metric of herds come once and be recorded, again and again for a

@@ -104,7 +104,7 @@ type Result struct {
 	Prefix      string  `json:"prefix"`
 
 	Began               time.Time        `json:"began"`
-	Seconds             float64          `json:"seconds"` // from then until the last answer
+	Seconds             float64          `json:"seconds"`  // from then until the last answer
 	Requests            int64            `json:"requests"` // answered
 	RequestsPerSecond   float64          `json:"requests_per_second"`
 	Datapoints          int64            `json:"datapoints"` // answered with success
