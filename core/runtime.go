@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"strconv"
+	"sync"
 
 	"fluxgate/core/config"
 )
@@ -18,18 +22,24 @@ const (
 	room     = 48 << 20 // bytes that are well spent
 )
 
-// setRuntime sets this process's share of the machine. Where nothing is said of
-// the collector, the heap grows by room, but by at most roomGOGC and at least goGOGC
-// percent: a core that holds much, such as a million metrics, is not to double and more.
-func setRuntime(r config.Runtime) {
+// gogcVariable is where Go looks for the setting of its collector.
+const gogcVariable = "GOGC"
+
+// setRuntime sets this process's share of the machine, until stop is called. Where
+// nothing is said of the collector, neither in the configuration nor in the environment,
+// the heap grows by room, but by at most roomGOGC and at least goGOGC percent: a core
+// that holds much, such as a million metrics, is not to double and more.
+func setRuntime(r config.Runtime) (stop func()) {
 	if r.GOMAXPROCS > 0 {
 		runtime.GOMAXPROCS(r.GOMAXPROCS)
 	}
-	if r.GOGC > 0 {
+	switch {
+	case r.GOGC > 0:
 		debug.SetGCPercent(r.GOGC)
-		return
+	case os.Getenv(gogcVariable) == "":
+		return afterEachCollection(func() { followHeap() })
 	}
-	afterEachCollection(func() { followHeap() })
+	return func() {}
 }
 
 // followHeap has the heap grow as is right for what it holds, in percent, which it
@@ -55,20 +65,39 @@ func liveHeap() uint64 {
 // A sentinel is let go of, so that the collector finds it.
 type sentinel struct{ _ *sentinel }
 
-// afterEachCollection calls do now, and after each collection.
-func afterEachCollection(do func()) {
-	do()
-	runtime.SetFinalizer(&sentinel{}, func(*sentinel) { afterEachCollection(do) })
+// afterEachCollection calls do now, and after each collection until stop is called,
+// which waits for a call that is under way.
+func afterEachCollection(do func()) (stop func()) {
+	var (
+		mu      sync.Mutex
+		stopped bool
+		watch   func(struct{})
+	)
+	watch = func(struct{}) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
+			do()
+			runtime.AddCleanup(&sentinel{}, watch, struct{}{})
+		}
+	}
+	watch(struct{}{})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+	}
 }
 
-// runtimeEnv is what gives a plugin in Go its share.
+// runtimeEnv is what gives a plugin in Go its share. The rest of the environment does
+// not reach it.
 func runtimeEnv(r config.Runtime) (env []string) {
 	if r.GOMAXPROCS > 0 {
 		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", r.GOMAXPROCS))
 	}
-	gogc := r.GOGC
-	if gogc == 0 {
-		gogc = roomGOGC
+	gogc := strconv.Itoa(r.GOGC)
+	if r.GOGC == 0 {
+		gogc = cmp.Or(os.Getenv(gogcVariable), strconv.Itoa(roomGOGC))
 	}
-	return append(env, fmt.Sprintf("GOGC=%d", gogc))
+	return append(env, gogcVariable+"="+gogc)
 }

@@ -24,34 +24,79 @@ func percent() int {
 	return p
 }
 
+// followed has a call of do answer each collection from now on, until the test ends.
+func followed(t *testing.T, do func() int) <-chan int {
+	calls := make(chan int, 100)
+	t.Cleanup(afterEachCollection(func() {
+		select {
+		case calls <- do():
+		default: // nobody asks any more
+		}
+	}))
+	<-calls
+	return calls
+}
+
 func TestTheCollectorFollowsTheHeap(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	t.Setenv(gogcVariable, "")
 	runtime.GC()
-	setRuntime(config.Runtime{})
+	stop := setRuntime(config.Runtime{})
 	if got, want := percent(), growth(liveHeap()); got != want || got == goGOGC {
 		t.Errorf("%d percent with little in memory, want %d", got, want)
 	}
-	calls, done := make(chan int), make(chan struct{})
-	defer close(done)
-	go afterEachCollection(func() {
-		select {
-		case calls <- followHeap():
-		case <-done:
+	stop()
+	t.Run("much in memory", func(t *testing.T) {
+		calls := followed(t, followHeap)
+		kept := make([]byte, 256<<20)
+		for range 3 { // the first may be of a collection before
+			runtime.GC()
+			if <-calls == goGOGC && percent() == goGOGC {
+				runtime.KeepAlive(kept)
+				return
+			}
 		}
+		t.Errorf("%d percent with %d bytes in memory", percent(), len(kept))
 	})
-	<-calls
-	kept := make([]byte, 256<<20)
-	for range 3 { // the first may be of a collection before
-		go runtime.GC()
-		if <-calls == goGOGC && percent() == goGOGC {
-			runtime.KeepAlive(kept)
-			return
-		}
+}
+
+func TestTheCollectorIsLetGo(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	t.Setenv(gogcVariable, "")
+	setRuntime(config.Runtime{})()
+	debug.SetGCPercent(77)
+	calls := followed(t, func() int { return 0 })
+	for range 3 {
+		runtime.GC()
+		<-calls
 	}
-	t.Errorf("%d percent with %d bytes in memory", percent(), len(kept))
+	if got := percent(); got != 77 {
+		t.Errorf("%d percent, want the 77 that were set after the end", got)
+	}
+}
+
+// What an operator says in the environment holds where the configuration says nothing.
+func TestTheEnvironmentSetsTheCollector(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(55))
+	t.Setenv(gogcVariable, "55")
+	setRuntime(config.Runtime{})()
+	if got := percent(); got != 55 {
+		t.Errorf("%d percent, want 55", got)
+	}
+	if got := fmt.Sprint(runtimeEnv(config.Runtime{})); got != "[GOGC=55]" {
+		t.Errorf("plugins get %s", got)
+	}
+	if got := fmt.Sprint(runtimeEnv(config.Runtime{GOGC: 60})); got != "[GOGC=60]" {
+		t.Errorf("plugins get %s", got)
+	}
+	setRuntime(config.Runtime{GOGC: 60})()
+	if got := percent(); got != 60 {
+		t.Errorf("%d percent, want 60", got)
+	}
 }
 
 func TestPluginsShareTheMachine(t *testing.T) {
+	t.Setenv(gogcVariable, "")
 	tests := map[string]struct {
 		in   config.Runtime
 		want string

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -91,20 +93,58 @@ func TestRatiosAreOfTheSameRound(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	s := roads()
-	s.title, s.text, s.load = "GET", "One after the other.", []string{"--rate", "7"}
+	s.title, s.text, s.rounds, s.load = "GET", "One after the other.", "Medians of 7 rounds of 9s.", []string{"--rate", "7"}
 	s.judgeBeside("a | b", atLeast(0.6, ""), "durable", "floor", requestRate, ratio)
 	s.fail("Redis", io.ErrUnexpectedEOF)
 	text := page{machine: []string{"a machine"}, versions: []string{"a version"}, sections: []section{s}, quick: true, began: time.Now()}.markdown()
 	for _, want := range []string{
-		"# How fast\n", "- a machine\n- a version\n", "a quick run", "median of 3 rounds of\n1s",
+		"# How fast\n", "- a machine\n- a version\n", "a quick run", "GOGC=200",
 		`| a \| b | 0.500 (0.500 to 0.500) | at least 0.600 | **missed** |` + "\n",
-		"## GET\n\nOne after the other.\n\n    fluxgate bench URL --key KEY --rate 7\n\n",
+		"## GET\n\nOne after the other. Medians of 7 rounds of 9s.\n\n    fluxgate bench URL --key KEY --rate 7\n\n",
 		"\n| floor | 220 | ", "\n| durable | 110 | ", " | 1000 | 1000 | ",
 		"- **not measured**: Redis: unexpected EOF\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+}
+
+// What is judged without the ledger's store is not de-duplicated, and no mark is met by
+// it.
+func TestThePageTellsWhatIsNotDeduplicated(t *testing.T) {
+	s := roads()
+	s.samples["durable"][1].unchecked = 11
+	s.samples["floor"][2].ever = true
+	s.judgeBeside("rate", atLeast(0.5, ""), "durable", "floor", requestRate, ratio)
+	s.judge("rate", atLeast(1, ""), "durable", requestRate)
+	s.judge("rate", atLeast(1, ""), "floor", requestRate)
+	text := page{sections: []section{s}}.markdown()
+	for want, times := range map[string]int{
+		"| **missed**: not all are de-duplicated |\n": 2,
+		"| met |\n": 1,
+		"\n| durable (**not all is de-duplicated**) | 110 |": 1,
+		"\n| floor | 220 |": 1,
+		"durable: the ledger's store did not answer in time for up to 10.0 % of a round's datapoints\n": 1,
+		"- peak memory is that since each server began":                                                 1,
+	} {
+		if n := strings.Count(text, want); n != times {
+			t.Errorf("%d times %q, want %d, in\n%s", n, want, times, text)
+		}
+	}
+}
+
+func TestRoundsTakeTurns(t *testing.T) {
+	list := []string{"a", "b", "c"}
+	var all []string
+	for round := range 4 {
+		all = append(all, strings.Join(turned(list, round), ""))
+	}
+	if got := strings.Join(all, " "); got != "abc bca cab abc" {
+		t.Error(got)
+	}
+	if len(turned([]string{}, 2)) > 0 {
+		t.Error("nobody has a turn")
 	}
 }
 
@@ -118,6 +158,10 @@ func TestParseBenchmarks(t *testing.T) {
 	}
 	if got, want := all[0].String(), "sdk/internal/frame `Boundary/both-2`, 1750 ns/op, 3.50 ns/datapoint, 0 allocs/op"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	none := measurement{part: "fluxgate/core", name: "BenchmarkX", units: []string{"x/s", "B/op"}, values: map[string][]float64{"x/s": {2}, "B/op": {9}}}
+	if got := none.String(); got != "core `X`, 2.00 x/s" {
+		t.Errorf("got %s", got)
 	}
 	for _, failed := range []string{"--- FAIL: BenchmarkX/a-2\n", "BenchmarkX/a-2 \t--- FAIL: BenchmarkX/a\n    x_test.go:8: no\n"} {
 		if _, err := parseBenchmarks(printed + failed); err == nil || !strings.Contains(err.Error(), "BenchmarkX") {
@@ -145,6 +189,20 @@ func TestFloor(t *testing.T) {
 		if r, err := load.Run(t.Context(), c, func(load.Progress) {}); err != nil || r.Statuses[204] != 20 {
 			t.Errorf("%s: %+v, %v", method, r, err)
 		}
+	}
+}
+
+func TestTheFloorHasTheRoomOfOthers(t *testing.T) {
+	c, err := startFloor(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", c.pid()))
+	if err != nil || !strings.Contains("\x00"+string(environment), "\x00GOGC=200\x00") {
+		t.Errorf("%q, %v", environment, err)
+	}
+	if err := c.stop(); err != nil {
+		t.Error(err)
 	}
 }
 

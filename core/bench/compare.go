@@ -8,30 +8,12 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"fluxgate/core/load"
 )
-
-// A sample is one load on one road, from its first request until the server has
-// delivered everything and is at rest.
-type sample struct {
-	load.Result
-	cpu       time.Duration // of the server and its plugins
-	around    time.Duration // of the Redis or the Carbon
-	delivered time.Duration // from the first request until the last datapoint was in the sinks
-	peak      int64         // the most memory that each process had, added up
-	pss       int64         // what the processes hold at the end of the load, shared pages counted once
-	corePeak  int64         // that of the core alone
-	anonymous int64         // what the core alone holds at the end, without the pages of files
-}
-
-// perMillion is the processor time, in seconds, for a million datapoints.
-func (s sample) perMillion() float64 { return s.cpu.Seconds() / float64(s.Datapoints) * 1e6 }
-
-// perRequest is the processor time, in microseconds, for a request.
-func (s sample) perRequest() float64 { return s.cpu.Seconds() / float64(s.Requests) * 1e6 }
 
 // send puts a load on a server, as anybody can with `fluxgate bench`.
 func (b *bench) send(ctx context.Context, s *server, flags []string) (r load.Result, err error) {
@@ -49,104 +31,95 @@ func (b *bench) send(ctx context.Context, s *server, flags []string) (r load.Res
 	return r, nil
 }
 
-// sample puts a load on a server and returns what came of it.
-func (b *bench) sample(ctx context.Context, s *server, flags []string) (out sample, err error) {
-	before, err := s.used()
-	if err != nil {
-		return out, err
-	}
-	began := time.Now()
-	if out.Result, err = b.send(ctx, s, flags); err != nil {
-		return out, err
-	}
-	if err := s.weigh(&out); err != nil {
-		return out, err
-	}
-	delivered, err := s.rest(ctx)
-	if err != nil {
-		return out, err
-	}
-	after, err := s.used()
-	out.cpu, out.around, out.delivered = after.server-before.server, after.around-before.around, delivered.Sub(began)
-	if s.program == direct && after.plugins-before.plugins > out.cpu/20 {
-		return out, fmt.Errorf("plugins of the direct build used %v of %v: they are not called as functions", after.plugins-before.plugins, out.cpu)
-	}
-	return out, err
+// known is how many metrics a contest has that is about those seen before.
+const known = 16_000
+
+// A contest is the same load on several roads.
+type contest struct {
+	flags   []string // of `fluxgate bench`
+	span    string   // how long a round is, in words
+	known   bool     // each metric has been seen before
+	roads   []road
+	between func() error // done after each round; nil: nothing
 }
 
-// weigh notes what memory a server holds, and has held.
-func (s *server) weigh(out *sample) error {
-	var errs [4]error
-	out.pss, errs[0] = treeMemory(s.pid(), "smaps_rollup", "Pss")
-	out.peak, errs[1] = treeMemory(s.pid(), "status", "VmHWM")
-	out.corePeak, errs[2] = memoryOf(s.pid(), "status", "VmHWM")
-	out.anonymous, errs[3] = memoryOf(s.pid(), "status", "RssAnon")
-	return errors.Join(errs[:]...)
-}
-
-// A used is processor time.
-type used struct{ server, plugins, around time.Duration }
-
-// used returns the processor time of a server with its plugins, of those alone, and of
-// what it speaks to.
-func (s *server) used() (u used, err error) {
-	if u.server, err = processorTime(tree(s.pid())...); err != nil {
-		return u, err
-	}
-	if u.plugins, err = processorTime(tree(s.pid())[1:]...); err != nil {
-		return u, err
-	}
-	for _, c := range []*child{s.redis, s.carbon} {
-		if c != nil && err == nil {
-			var one time.Duration
-			one, err = processorTime(tree(c.pid())...)
-			u.around += one
-		}
-	}
-	return u, err
-}
-
-// compare puts the same load on several roads, in turns, after a first one that does
-// not count. A road that cannot be measured is told in the section, and left out.
-func (b *bench) compare(ctx context.Context, out *section, flags []string, roads []road, between ...func() error) {
-	out.load = flags
+// compare puts the load on all roads in each round, in another order each time, after a
+// first one that does not count. A road that cannot be measured is told in the section,
+// and left out.
+func (b *bench) compare(ctx context.Context, out *section, c contest) {
+	out.load, out.rounds = c.flags, fmt.Sprintf("Medians of %d rounds of %s.", b.rounds(), c.span)
 	var open []*server
-	for _, r := range roads {
+	for _, r := range c.roads {
 		s, err := b.open(ctx, r)
 		if err == nil {
-			err = b.warm(ctx, s, flags)
+			err = b.warm(ctx, s, c.flags)
 		}
 		if err != nil {
 			out.fail(r.name, errors.Join(err, s.close()))
 			continue
 		}
 		open = append(open, s)
+		out.order = append(out.order, r.name)
 	}
-	for range b.rounds() {
-		for _, s := range slices.Clone(open) {
-			one, err := b.sample(ctx, s, flags)
+	for round := range b.rounds() {
+		for _, s := range turned(open, round) {
+			one, err := b.sample(ctx, s, c)
 			if err != nil {
-				out.fail(s.road.name, err)
+				out.fail(s.road.name, errors.Join(err, s.close()))
 				open = slices.DeleteFunc(open, func(other *server) bool { return other == s })
-				err = s.close()
-			} else {
-				out.add(s.road.name, one)
+				continue
 			}
-			if err != nil {
-				out.fail(s.road.name, err)
-			}
+			out.add(s.road.name, one)
 		}
-		for _, do := range between {
-			if err := do(); err != nil {
-				out.fail("in between", err)
-			}
+		if c.between != nil {
+			out.fail("in between", c.between())
 		}
 	}
 	for _, s := range open {
-		if err := s.close(); err != nil {
-			out.fail(s.road.name, err)
-		}
+		out.fail(s.road.name, s.close())
 	}
+}
+
+// turned returns a list that begins one later for each round.
+func turned[T any](list []T, round int) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	first := round % len(list)
+	return slices.Concat(list[first:], list[:first])
+}
+
+// sample puts the load of a contest on a server.
+func (b *bench) sample(ctx context.Context, s *server, c contest) (sample, error) {
+	flags := c.flags
+	if c.known {
+		b.prefixes++
+		prefix := fmt.Sprintf("bench.known-%d", b.prefixes)
+		if err := b.acquaint(ctx, s, prefix, known); err != nil {
+			return sample{}, err
+		}
+		flags = append(slices.Clone(flags), "--prefix", prefix)
+	}
+	return s.sample(ctx, func() (load.Result, error) { return b.send(ctx, s, flags) })
+}
+
+// acquaintPart is how many metrics are in a request of those that make metrics known.
+const acquaintPart = 250
+
+// acquaint sends a first datapoint of each metric that a load with the prefix and so many
+// names has, and returns when all that such a load sends from then on is fresh.
+func (b *bench) acquaint(ctx context.Context, s *server, prefix string, names int) error {
+	// Over one connection each metric gets one timestamp.
+	_, err := b.send(ctx, s, []string{"--prefix", prefix, "--names", strconv.Itoa(names), "--metrics-per-request", strconv.Itoa(acquaintPart),
+		"--connections", "1", "--requests", strconv.Itoa(names / acquaintPart)})
+	if err != nil {
+		return err
+	}
+	next := time.Unix(time.Now().Unix()+1, 0) // when the first timestamp of a load is a later one
+	if err := s.calm(ctx); err != nil {
+		return err
+	}
+	return load.Pause(ctx, time.Until(next))
 }
 
 // warm puts a short load on a server.
@@ -154,7 +127,16 @@ func (b *bench) warm(ctx context.Context, s *server, flags []string) error {
 	if _, err := b.send(ctx, s, append(slices.Clone(flags), "--duration", "500ms")); err != nil {
 		return err
 	}
-	_, err := s.rest(ctx)
+	return s.calm(ctx)
+}
+
+// calm returns when a server is at rest.
+func (s *server) calm(ctx context.Context) error {
+	pids, err := s.processes()
+	if err != nil {
+		return err
+	}
+	_, _, err = s.rest(ctx, pids)
 	return err
 }
 

@@ -93,6 +93,13 @@ func directSink(sdk.Sink) sdk.Sink {
 }
 `
 
+// recycle is added to the road: an input gets its memory back, as one in a process of its
+// own does, when nothing refers to it any more, which is when the request is answered.
+const recycle = `	if r, ok := in.(sdk.Recycler); ok && err == nil {
+		defer r.Recycle(s)
+	}
+`
+
 // A change replaces text that a file holds exactly once.
 type change struct{ old, new string }
 
@@ -190,16 +197,21 @@ func (o *overlay) join() error {
 			return err
 		}
 	}
-	source, err := os.ReadFile(filepath.Join(o.root, "core/serve.go"))
-	if err != nil {
-		return err
-	}
-	text, err := change{"witness{ready:", "witness{input: directInput, sink: directSink, ready:"}.in("core/serve.go", string(source))
-	if err != nil {
-		return err
-	}
-	if err := o.put("core/serve.go", text); err != nil {
-		return err
+	for file, c := range map[string]change{
+		"core/serve.go":     {"witness{ready:", "witness{input: directInput, sink: directSink, ready:"},
+		"core/flow/flow.go": {"\ts, err := f.decode(ctx, in, r)\n", "\ts, err := f.decode(ctx, in, r)\n" + recycle},
+	} {
+		source, err := os.ReadFile(filepath.Join(o.root, file))
+		if err != nil {
+			return err
+		}
+		text, err := c.in(file, string(source))
+		if err != nil {
+			return err
+		}
+		if err := o.put(file, text); err != nil {
+			return err
+		}
 	}
 	return o.put("core/direct.go", joint)
 }

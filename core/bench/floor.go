@@ -45,5 +45,5 @@ func startFloor(dir string) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start("floor", dir, []string{floorEnv + "=1"}, program)
+	return start("floor", dir, []string{floorEnv + "=1", "GOGC=200"}, program) // as the core and the plugins have it
 }

@@ -7,21 +7,12 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"fluxgate/core/load"
 )
-
-// ownTime is the processor time that this program has used.
-func ownTime() time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		return 0 // which it does for no process of its own
-	}
-	return time.Duration(unix.TimevalToNsec(u.Utime) + unix.TimevalToNsec(u.Stime))
-}
 
 // measureGrowth compares servers that have seen more and more metrics.
 func measureGrowth(ctx context.Context, b *bench, out *section) {
-	const perRequest, least, most = 250, 1_000, 1_000_000
+	const least, most = 1_000, 1_000_000
 	rounds, requests, sizes := 3, 12_000, []int{least, 100_000, most}
 	if b.quick {
 		rounds, requests = 1, 4_000
@@ -30,14 +21,18 @@ func measureGrowth(ctx context.Context, b *bench, out *section) {
 	peak := func(metrics int) float64 {
 		return median(out.values(name(metrics), func(s sample) float64 { return float64(s.corePeak) }))
 	}
-	out.load = []string{"--metrics-per-request", strconv.Itoa(perRequest), "--connections", "4", "--requests", strconv.Itoa(requests), "--names", "N"}
+	out.load = []string{"--metrics-per-request", strconv.Itoa(acquaintPart), "--connections", "4", "--requests", strconv.Itoa(requests), "--names", "N"}
+	out.rounds = fmt.Sprintf("Medians of %d rounds of %d requests.", rounds, requests)
+	for _, metrics := range sizes {
+		out.order = append(out.order, name(metrics))
+	}
 	lost := make(map[string]bool)
-	for range rounds {
-		for _, metrics := range sizes {
+	for round := range rounds {
+		for _, metrics := range turned(sizes, round) {
 			if lost[name(metrics)] {
 				continue
 			}
-			one, err := b.grown(ctx, metrics, perRequest, requests)
+			one, err := b.grown(ctx, metrics, requests)
 			if err != nil {
 				out.fail(name(metrics), err)
 				lost[name(metrics)] = true
@@ -57,48 +52,20 @@ func measureGrowth(ctx context.Context, b *bench, out *section) {
 }
 
 // grown measures a new server that has seen so many metrics once.
-func (b *bench) grown(ctx context.Context, metrics, perRequest, requests int) (one sample, err error) {
+func (b *bench) grown(ctx context.Context, metrics, requests int) (one sample, err error) {
 	s, err := b.open(ctx, durable)
 	if err != nil {
 		return one, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	common := []string{"--prefix", "bench.growth", "--metrics-per-request", strconv.Itoa(perRequest), "--names", strconv.Itoa(metrics)}
-	began := time.Now()
-	// Over one connection each metric gets one timestamp, in the same order.
-	if _, err := b.send(ctx, s, append(common, "--connections", "1", "--requests", strconv.Itoa(metrics/perRequest))); err != nil {
+	const prefix = "bench.growth"
+	if err := b.acquaint(ctx, s, prefix, metrics); err != nil {
 		return one, err
 	}
-	if _, err := s.rest(ctx); err != nil {
-		return one, err
-	}
-	if err := pause(ctx, time.Until(began.Add(2*time.Second))); err != nil { // the first timestamp of the next load is a later one
-		return one, err
-	}
-	before, err := s.accepted(ctx)
-	if err != nil {
-		return one, err
-	}
-	if one, err = b.sample(ctx, s, append(common, "--connections", "4", "--requests", strconv.Itoa(requests))); err != nil {
-		return one, err
-	}
-	after, err := s.accepted(ctx)
-	if err == nil && after-before != float64(one.Datapoints) {
-		err = fmt.Errorf("%v datapoints are fresh, %d were sent", after-before, one.Datapoints)
-	}
-	return one, err
-}
-
-func (s *server) accepted(ctx context.Context) (float64, error) {
-	text, err := s.ask(ctx, "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	n, found := figure(text, "fluxgate_datapoints_accepted_total")
-	if !found {
-		return 0, errors.New("it does not tell what it has accepted")
-	}
-	return n, nil
+	return s.sample(ctx, func() (load.Result, error) {
+		return b.send(ctx, s, []string{"--prefix", prefix, "--metrics-per-request", strconv.Itoa(acquaintPart), "--names", strconv.Itoa(metrics),
+			"--connections", "4", "--requests", strconv.Itoa(requests)})
+	})
 }
 
 // measureIdle looks at a server that nobody sends to.
@@ -114,20 +81,23 @@ func measureIdle(ctx context.Context, b *bench, out *section) {
 		return
 	}
 	defer func() { out.fail("at rest", s.close()) }()
-	if _, err := s.rest(ctx); err != nil {
+	pids, err1 := s.processes()
+	err2 := s.calm(ctx)
+	if err := errors.Join(err1, err2); err != nil {
 		out.fail("at rest", err)
 		return
 	}
-	resident, err1 := treeMemory(s.pid(), "status", "VmRSS")
-	pss, err2 := treeMemory(s.pid(), "smaps_rollup", "Pss")
-	before, err3 := processorTime(tree(s.pid())...)
-	err4 := pause(ctx, span)
-	after, err5 := processorTime(tree(s.pid())...)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	resident, err1 := memory("status", "VmRSS", pids...)
+	pss, err2 := memory("smaps_rollup", "Pss", pids...)
+	before, err3 := processorTime(pids...)
+	err4 := load.Pause(ctx, span)
+	after, err5 := processorTime(pids...)
+	if err := errors.Join(err1, err2, err3, err4, err5, s.still(pids)); err != nil {
 		out.fail("at rest", err)
 		return
 	}
-	out.lines = append(out.lines, fmt.Sprintf("%d processes, resident size added up %s MB, PSS %s MB", len(tree(s.pid())), number(float64(resident)/1e6), number(float64(pss)/1e6)))
+	out.rounds = fmt.Sprintf("One look, over %v.", span)
+	out.lines = append(out.lines, fmt.Sprintf("%d processes, resident size added up %s MB, PSS %s MB", len(pids), number(float64(resident)/1e6), number(float64(pss)/1e6)))
 	out.mark("at rest, with four plugins: resident size, added up", atMost(110, " MB"), []float64{float64(resident) / 1e6})
 	out.mark("at rest, with four plugins: CPU", atMost(0.5, " %"), []float64{100 * (after - before).Seconds() / span.Seconds()})
 }

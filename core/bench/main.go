@@ -22,6 +22,7 @@ func main() {
 	if os.Getenv(floorEnv) != "" {
 		floor()
 	}
+	os.Unsetenv("GOGC") // servers run as they ship
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	code, err := run(ctx, os.Args[1:])

@@ -36,6 +36,8 @@ type mark struct {
 	bound  bound
 	values []float64 // of each round
 	why    string    // there is none
+
+	unchecked float64 // the greatest share of a round's datapoints that were judged without the ledger's store
 }
 
 // verdict is one word, or two.
@@ -43,6 +45,8 @@ func (m mark) verdict() string {
 	switch {
 	case len(m.values) == 0:
 		return "not measured"
+	case m.unchecked > 0:
+		return "**missed**: not all are de-duplicated"
 	case m.bound.met(median(m.values)):
 		return "met"
 	}
@@ -96,6 +100,7 @@ func number(x float64) string {
 type section struct {
 	title   string
 	text    string   // what is compared, in words
+	rounds  string   // how often it was measured, and for how long
 	load    []string // the flags of `fluxgate bench`
 	order   []string // roads
 	samples map[string][]sample
@@ -140,11 +145,29 @@ func (s *section) values(road string, of func(sample) float64) (all []float64) {
 // judge notes a mark about a road: a figure of each round.
 func (s *section) judge(what string, b bound, road string, of func(sample) float64) {
 	s.mark(what, b, s.values(road, of))
+	s.marks[len(s.marks)-1].unchecked = s.unchecked(road)
 }
 
 // judgeBeside notes a mark about two roads, of which join makes one value a round.
 func (s *section) judgeBeside(what string, b bound, road, other string, of func(sample) float64, join func(a, b float64) float64) {
 	s.mark(what, b, joined(s.values(road, of), s.values(other, of), join))
+	s.marks[len(s.marks)-1].unchecked = max(s.unchecked(road), s.unchecked(other))
+}
+
+// tellBeside notes what join makes of two roads, without a mark.
+func (s *section) tellBeside(what, road, other string, of func(sample) float64, join func(a, b float64) float64) {
+	s.lines = append(s.lines, what+": "+mark{values: joined(s.values(road, of), s.values(other, of), join), why: "-"}.String())
+}
+
+// unchecked returns the greatest share of a round's datapoints that a road has judged
+// without the ledger's store.
+func (s *section) unchecked(road string) (most float64) {
+	for _, one := range s.samples[road] {
+		if one.unchecked > 0 {
+			most = max(most, one.unchecked/float64(one.Datapoints))
+		}
+	}
+	return most
 }
 
 // joined returns what join makes of each pair; nothing where they are not as many.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,20 +18,20 @@ type page struct {
 const preface = `# How fast
 
 This page is written by ` + "`make bench`" + `. Servers run as they ship, with every plugin a process of its own, and are driven by ` + "`fluxgate bench`" + `, which
-anybody can repeat against any Flux. What is compared runs in one go, in turns, after a load that does not count; each value is the median of %d rounds of
-%s, with the least and the greatest behind it where one is judged. **The floor** is net/http and gorilla/mux, which read the request, answer 204, and do nothing
-else. **Durable** is as it ships: on disk, with fdatasync before each answer, de-duplicated, accounted for, and delivered.
+anybody can repeat against any Flux. What is compared runs in one go, in turns, in another order in each round, after a load that does not count; a value
+is the median of the rounds that its section tells, with the least and the greatest behind it where one is judged. **The floor** is net/http and gorilla/mux, which
+read the request, answer 204, and do nothing else, with the room for its collector (GOGC=200) that the core and the plugins have. **Durable** is as it ships: on disk,
+with fdatasync before each answer, de-duplicated, accounted for, and delivered; each datapoint of a load is fresh, or the load is not told.
 
-Processor time is that of the core and all plugins together, from the first request until everything is delivered and the server is at rest; that of the load client, of
-Redis and of Carbon is told apart. Peak memory is the greatest resident size of each process, added up.
+Processor time is that of the core and all plugins together, the same processes before and after, from the first request until everything is delivered and the server
+is at rest; that of the load client, of Redis and of Carbon is told apart. Peak memory is the greatest resident size of each process in the round, added up.
 
 `
 
 // markdown is the page as it is kept.
 func (p page) markdown() string {
 	var b strings.Builder
-	options := bench{options: options{quick: p.quick}}
-	fmt.Fprintf(&b, preface, options.rounds(), options.duration())
+	b.WriteString(preface)
 	if p.quick {
 		b.WriteString("**This was a quick run: numbers to look at, not to keep.**\n\n")
 	}
@@ -61,17 +62,32 @@ func (p page) writeMarks(b *strings.Builder) {
 }
 
 func (s section) write(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", s.title, s.text)
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", s.title, strings.TrimSpace(s.text+" "+s.rounds))
 	if len(s.load) > 0 {
 		fmt.Fprintf(b, "    fluxgate bench URL --key KEY %s\n\n", strings.Join(s.load, " "))
 	}
 	if len(s.order) > 0 {
 		b.WriteString(s.table())
 	}
-	list(b, s.lines)
+	list(b, append(s.doubts(), s.lines...))
 	for _, f := range s.failed {
 		fmt.Fprintf(b, "- **not measured**: %s\n", cell(f))
 	}
+}
+
+// doubts says where a figure is less than it says.
+func (s section) doubts() (lines []string) {
+	for _, road := range s.order {
+		if share := s.unchecked(road); share > 0 {
+			lines = append(lines, fmt.Sprintf("**not all is de-duplicated**: %s: the ledger's store did not answer in time for up to %s %% of a round's datapoints", road, number(100*share)))
+		}
+	}
+	for _, road := range s.order {
+		if slices.ContainsFunc(s.samples[road], func(one sample) bool { return one.ever }) {
+			return append(lines, "peak memory is that since each server began: the kernel does not let it begin anew in each round")
+		}
+	}
+	return lines
 }
 
 // A column is a figure of a road.
@@ -102,7 +118,11 @@ func (s section) table() string {
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---:|", len(columns)) + "\n")
 	for _, road := range s.order {
-		fmt.Fprintf(&b, "| %s |", cell(road))
+		name := cell(road)
+		if s.unchecked(road) > 0 {
+			name += " (**not all is de-duplicated**)"
+		}
+		fmt.Fprintf(&b, "| %s |", name)
 		for _, c := range columns {
 			fmt.Fprintf(&b, " %s |", number(median(s.values(road, c.of))))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,9 +33,37 @@ func requestRate(s sample) float64   { return s.RequestsPerSecond }
 func datapointRate(s sample) float64 { return s.DatapointsPerSecond }
 func p99(s sample) float64           { return s.Latency.P99 }
 
+// manyNames are more metrics than a load has requests: each is sent once.
+const manyNames = "1000000"
+
+func getContest(b *bench) contest {
+	return contest{
+		flags: []string{"--connections", "128", "--duration", b.duration()}, span: b.duration(),
+		roads: []road{theFloor, durable, inMemory, redisLocal, redisEach},
+	}
+}
+
+func paceContest(b *bench) contest {
+	return contest{
+		flags: []string{"--rate", "10000", "--connections", "128", "--duration", b.duration()}, span: b.duration(),
+		roads: []road{theFloor, durable},
+	}
+}
+
+// ofKnown has a contest be about metrics that have been seen before.
+func (c contest) ofKnown() contest {
+	c.known, c.flags = true, append(c.flags, "--names", strconv.Itoa(known))
+	return c
+}
+
+// ofNew has a contest be about metrics that have not.
+func (c contest) ofNew() contest {
+	c.flags = append(c.flags, "--names", manyNames)
+	return c
+}
+
 func measureGet(ctx context.Context, b *bench, out *section) {
-	flags := []string{"--connections", "128", "--duration", b.duration()}
-	b.compare(ctx, out, flags, []road{theFloor, durable, inMemory, redisLocal, redisEach})
+	b.compare(ctx, out, getContest(b).ofKnown())
 	for _, m := range []struct {
 		road  road
 		least float64
@@ -44,10 +73,22 @@ func measureGet(ctx context.Context, b *bench, out *section) {
 	out.judgeBeside("GET, 128 connections, durable: CPU of all processes, of the floor's", atMost(2, ""), durable.name, theFloor.name, sample.perRequest, ratio)
 }
 
+func measureGetNew(ctx context.Context, b *bench, out *section) {
+	c := getContest(b).ofNew()
+	b.compare(ctx, out, c)
+	for _, r := range c.roads[1:] {
+		out.tellBeside(r.name+": requests/s, of the floor's", r.name, theFloor.name, requestRate, ratio)
+	}
+}
+
 func measurePace(ctx context.Context, b *bench, out *section) {
-	flags := []string{"--rate", "10000", "--connections", "128", "--duration", b.duration()}
-	b.compare(ctx, out, flags, []road{theFloor, durable})
+	b.compare(ctx, out, paceContest(b).ofKnown())
 	out.judgeBeside("GET at 10,000/s, durable: p99 above the floor's", atMost(1.5, " ms"), durable.name, theFloor.name, p99, difference)
+}
+
+func measurePaceNew(ctx context.Context, b *bench, out *section) {
+	b.compare(ctx, out, paceContest(b).ofNew())
+	out.tellBeside("p99 above the floor's, in ms", durable.name, theFloor.name, p99, difference)
 }
 
 func measurePost(ctx context.Context, b *bench, out *section) {
@@ -61,7 +102,7 @@ func measurePost(ctx context.Context, b *bench, out *section) {
 		return err
 	}
 	roads := []road{theFloor, oneProcess, durable, asLines, inMemory, redisLocal, redisEach}
-	b.compare(ctx, out, flags, roads, decode)
+	b.compare(ctx, out, contest{flags: flags, span: b.duration(), roads: roads, between: decode})
 	out.lines = append(out.lines, fmt.Sprintf("encoding/json decodes the same body, and does nothing else, in %s ns a datapoint", number(median(decoding))))
 	for _, r := range []road{durable, asLines} {
 		out.judge("POST of 450, "+r.name+": CPU s per million datapoints, all processes", atMost(0.60, ""), r.name, sample.perMillion)
@@ -77,8 +118,8 @@ func measurePost(ctx context.Context, b *bench, out *section) {
 // datapoint of a body.
 func decodeTime(body []byte, metrics int) (float64, error) {
 	const span = 500 * time.Millisecond
-	began, n := ownTime(), 0
-	for ownTime()-began < span {
+	began, n := load.ProcessorTime(), 0
+	for load.ProcessorTime()-began < span {
 		var into struct {
 			Key     string
 			Metrics []struct {
@@ -95,7 +136,7 @@ func decodeTime(body []byte, metrics int) (float64, error) {
 		}
 		n += metrics
 	}
-	return float64((ownTime() - began).Nanoseconds()) / float64(n), nil
+	return float64((load.ProcessorTime() - began).Nanoseconds()) / float64(n), nil
 }
 
 func measureCarbon(ctx context.Context, b *bench, out *section) {
@@ -104,7 +145,9 @@ func measureCarbon(ctx context.Context, b *bench, out *section) {
 		requests = "300"
 	}
 	real := road{name: "durable, carbon-cache", settings: strings.ReplaceAll(pickles, "{{carbon}}", "{{carbon-cache}}")}
-	b.compare(ctx, out, []string{"--metrics-per-request", "450", "--connections", "8", "--requests", requests}, []road{real})
+	b.compare(ctx, out, contest{
+		flags: []string{"--metrics-per-request", "450", "--connections", "8", "--requests", requests}, span: requests + " requests", roads: []road{real},
+	})
 	delivery := func(s sample) float64 { return float64(s.Datapoints) / s.delivered.Seconds() }
 	out.lines = append(out.lines, fmt.Sprintf("delivered: %s datapoints/s, while Carbon used %s of a core", number(median(out.values(real.name, delivery))),
 		number(median(out.values(real.name, func(s sample) float64 { return s.around.Seconds() / s.delivered.Seconds() })))))

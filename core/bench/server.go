@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -45,6 +46,7 @@ type server struct {
 	url, admin string
 	redis      *child // nil: none
 	carbon     *child // a real one; nil: none
+	carbonPort int
 	ends       []func() error
 }
 
@@ -104,8 +106,12 @@ func (s *server) furnish(ctx context.Context, root string) (string, error) {
 		}
 		if addresses = append(addresses, name, address); name == "{{redis}}" {
 			s.redis = c
-		} else {
-			s.carbon = c
+			continue
+		}
+		s.carbon = c
+		_, port, _ := net.SplitHostPort(address) // it has been connected to
+		if s.carbonPort, err = strconv.Atoi(port); err != nil {
+			return "", err
 		}
 	}
 	return strings.NewReplacer(addresses...).Replace(s.settings), nil

@@ -115,7 +115,8 @@ type Log struct {
 type Runtime struct {
 	// GOMAXPROCS and GOGC are those of Go's runtime, of Fluxgate and of each plugin in
 	// Go; with 0 GOMAXPROCS is Go's own, and GOGC 200, but in a Fluxgate that holds much
-	// in memory down to 100.
+	// in memory down to 100. With 0 the environment variable GOGC of Fluxgate holds for
+	// all of them, if it is set.
 	GOMAXPROCS int `koanf:"gomaxprocs"`
 	GOGC       int `koanf:"gogc"`
 

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,9 +94,9 @@ func Run(ctx context.Context, c Config, tell func(Progress)) (Result, error) {
 	r := &run{Config: c, target: t, tally: newTally()}
 	share := (c.Names + c.Connections*c.PerRequest - 1) / (c.Connections * c.PerRequest) * c.PerRequest
 	r.Names = share * c.Connections
-	used, began := processorTime(), time.Now()
+	used, began := ProcessorTime(), time.Now()
 	r.send(ctx, share, began, tell)
-	return r.result(began, processorTime()-used), nil
+	return r.result(began, ProcessorTime()-used), nil
 }
 
 // send has every connection send, and returns when they have ended.
@@ -105,11 +104,11 @@ func (r *run) send(ctx context.Context, share int, began time.Time, tell func(Pr
 	r.times = newSchedule(r.Config, began)
 	var senders, aside sync.WaitGroup
 	for i := range r.Connections {
-		s := &sender{run: r, requests: r.newRequests(i*share, share)}
+		s := &sender{run: r, requests: r.newRequests(r.target, i*share, share)}
 		senders.Go(func() { s.send(ctx) })
 	}
 	ended := make(chan struct{})
-	aside.Go(func() { r.times.run(ctx) })
+	aside.Go(func() { r.times.run(ctx, ended) })
 	aside.Go(func() { r.watch(began, tell, ended) })
 	senders.Wait()
 	close(ended)
@@ -151,11 +150,11 @@ func (r *run) watch(began time.Time, tell func(Progress), ended <-chan struct{})
 	}
 }
 
-// processorTime is what this process has used.
-func processorTime() time.Duration {
+// ProcessorTime is what this process has used.
+func ProcessorTime() time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 		return 0 // which it does for no process of its own
 	}
-	return time.Duration(syscall.TimevalToNsec(syscall.Timeval(u.Utime)) + syscall.TimevalToNsec(syscall.Timeval(u.Stime)))
+	return time.Duration(unix.TimevalToNsec(u.Utime) + unix.TimevalToNsec(u.Stime))
 }

@@ -35,8 +35,8 @@ func metricName(prefix string) string { return prefix + ".node-" + nameMark + ".
 
 // Body returns the body of a POST of so many metrics, as a load sends it.
 func Body(key string, metrics int) []byte {
-	r := (&run{Config: Config{Key: key, Method: http.MethodPost, PerRequest: metrics, Prefix: "bench.prefix", Names: metrics}}).newRequests(0, metrics)
-	_, body, _ := bytes.Cut(r.next(1_500_000_000), []byte("\r\n\r\n"))
+	c := Config{Key: key, Method: http.MethodPost, PerRequest: metrics, Prefix: "bench.prefix", Names: metrics}
+	_, body, _ := bytes.Cut(c.newRequests(target{}, 0, metrics).next(1_500_000_000), []byte("\r\n\r\n"))
 	return body
 }
 
@@ -74,18 +74,18 @@ type requests struct {
 // An item is where the digits of a datapoint are.
 type item struct{ name, timestamp, value int }
 
-// newRequests returns requests with the metrics from first on.
-func (r *run) newRequests(first, share int) *requests {
+// newRequests returns requests to t with the metrics from first on.
+func (c Config) newRequests(t target, first, share int) *requests {
 	var body []byte
 	query := ""
-	if r.Method == http.MethodPost {
-		body = r.body()
+	if c.Method == http.MethodPost {
+		body = c.body()
 	} else {
-		query = fmt.Sprintf("?metric=%s&value=%s&timestamp=%s&key=%s", metricName(r.Prefix), valueMark, timeMark, url.QueryEscape(r.Key))
+		query = fmt.Sprintf("?metric=%s&value=%s&timestamp=%s&key=%s", metricName(c.Prefix), valueMark, timeMark, url.QueryEscape(c.Key))
 	}
-	head := r.target.head(r.Method, query, len(body))
-	all := &requests{bytes: append(head, body...), first: first, share: share, names: r.Names, taken: share, noise: uint32(first)*2 + 1}
-	for at := 0; len(all.items) < r.PerRequest; {
+	head := t.head(c.Method, query, len(body))
+	all := &requests{bytes: append(head, body...), first: first, share: share, names: c.Names, taken: share, noise: uint32(first)*2 + 1}
+	for at := 0; len(all.items) < c.PerRequest; {
 		find := func(mark string) int { return at + bytes.Index(all.bytes[at:], []byte(mark)) }
 		i := item{find(nameMark), find(timeMark), find(valueMark)}
 		at = max(i.name+nameDigits, i.timestamp+len(timeMark), i.value+len(valueMark))

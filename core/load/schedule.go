@@ -15,7 +15,9 @@ type schedule interface {
 	// when it is. It is false when there are no more.
 	next() (due time.Time, ok bool)
 
-	run(context.Context) // has it go on until all are due, or ctx ends
+	// run has it go on until nobody asks any more, which ended tells, or ctx ends. What
+	// it has begun has ended when it returns.
+	run(ctx context.Context, ended <-chan struct{})
 
 	// left returns since when the requests are due that nobody has sent.
 	left() []time.Time
@@ -69,7 +71,13 @@ func (s *closedLoop) next() (time.Time, bool) {
 	return now, true
 }
 
-func (s *closedLoop) run(ctx context.Context) { context.AfterFunc(ctx, func() { close(s.stopped) }) }
+func (s *closedLoop) run(ctx context.Context, ended <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+		close(s.stopped)
+	case <-ended:
+	}
+}
 
 func (s *closedLoop) left() []time.Time { return nil }
 
@@ -107,25 +115,38 @@ func (s *openLoop) next() (time.Time, bool) {
 // shortestSleep is how late a request may be noticed to be due.
 const shortestSleep = 50 * time.Microsecond
 
+// longestSleep is how late the end of a context may be noticed.
+const longestSleep = 50 * time.Millisecond
+
 // run has a thread of its own sleep: the timers of Go are a millisecond late.
-func (s *openLoop) run(ctx context.Context) {
+func (s *openLoop) run(ctx context.Context, ended <-chan struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	stop := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.ended = true
-		s.news.Broadcast()
-	}
-	defer context.AfterFunc(ctx, stop)()
-	for due := 0; due < s.total && ctx.Err() == nil; {
+	defer s.stop()
+	for due := 0; due < s.total; {
+		if ctx.Err() != nil {
+			return
+		}
 		now := time.Now()
 		due = min(s.total, int(now.Sub(s.began).Seconds()*s.rate)+1)
 		s.release(due)
-		nap := min(max(s.at(due).Sub(now), shortestSleep), 50*time.Millisecond)
-		sleep(nap)
+		sleep(min(max(s.at(due).Sub(now), shortestSleep), longestSleep))
 	}
-	time.AfterFunc(s.patience, stop)
+	patience := time.NewTimer(s.patience)
+	defer patience.Stop()
+	select {
+	case <-ctx.Done():
+	case <-ended:
+	case <-patience.C:
+	}
+}
+
+// stop has nobody take what is due and not taken yet.
+func (s *openLoop) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.news.Broadcast()
 }
 
 // release has the requests before due be due.

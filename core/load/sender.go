@@ -43,17 +43,20 @@ func (s *sender) send(ctx context.Context) {
 		}
 		s.failed(err, due)
 		if s.Rate == 0 && s.conn == nil { // else nothing keeps it from failing again at once
-			pause(ctx, retryPause)
+			_ = Pause(ctx, retryPause) // the schedule knows of the end too
 		}
 	}
 }
 
 const retryPause = 20 * time.Millisecond
 
-func pause(ctx context.Context, d time.Duration) {
+// Pause waits, or returns why ctx has ended.
+func Pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	case <-time.After(d):
+		return nil
 	}
 }
 

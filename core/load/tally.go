@@ -103,7 +103,8 @@ type Result struct {
 	Names       int     `json:"names"`
 	Prefix      string  `json:"prefix"`
 
-	Seconds             float64          `json:"seconds"`
+	Began               time.Time        `json:"began"`
+	Seconds             float64          `json:"seconds"`  // from then until the last answer
 	Requests            int64            `json:"requests"` // answered
 	RequestsPerSecond   float64          `json:"requests_per_second"`
 	Datapoints          int64            `json:"datapoints"` // answered with success
@@ -144,7 +145,7 @@ func (r *run) result(began time.Time, used time.Duration) Result {
 	milliseconds := func(percent float64) float64 { return float64(t.waits.ValueAtPercentile(percent)) / 1000 }
 	out := Result{
 		URL: r.target.shown, Method: r.Method, OpenLoop: r.Rate > 0, Rate: r.Rate, Connections: r.Connections,
-		PerRequest: r.PerRequest, Names: r.Names, Prefix: r.Prefix,
+		PerRequest: r.PerRequest, Names: r.Names, Prefix: r.Prefix, Began: began,
 		Requests: t.good, Statuses: maps.Clone(t.statuses), Failures: maps.Clone(t.failures), Reopened: t.reopened,
 		Latency: Latency{milliseconds(50), milliseconds(90), milliseconds(99), milliseconds(99.9), float64(t.waits.Max()) / 1000},
 		Refusal: t.refusal, Why: t.why, ClientCPU: used.Seconds(),

@@ -201,20 +201,3 @@ func TestBuiltByOneAtATime(t *testing.T) {
 		t.Errorf("nothing was built there: %v", err)
 	}
 }
-
-// BenchmarkStart is how long a test waits for its Fluxgate, once that is built,
-// and for its end.
-func BenchmarkStart(b *testing.B) {
-	if _, err := whispertest.FindProgram(); err != nil {
-		b.Fatal(err)
-	}
-	var ready time.Duration
-	for b.Loop() {
-		run(b, func(f testing.TB) {
-			begin := time.Now()
-			whispertest.Start(f)
-			ready += time.Since(begin)
-		})
-	}
-	b.ReportMetric(float64(ready.Milliseconds())/float64(b.N), "ms-until-ready/op")
-}
