@@ -47,7 +47,7 @@ func rows() []row {
 		{"carbon", "A real Carbon", "A carbon-cache with the limits that it comes with gets the same POSTs from the pickle sink.", measureCarbon},
 		{"growth", "Growth", "The same load over more and more metrics, each of which has been seen before; the server is a new one for each round.", measureGrowth},
 		{"idle", "At rest", "With four plugins: flux, whisper, pickle, plaintext.", measureIdle},
-		{"micro", "Parts alone", "What `go test -bench` says of the parts, as medians.", measureMicro},
+		{"micro", "Parts alone", "What `go test -bench` says of the parts.", measureMicro},
 	}
 }
 

@@ -47,7 +47,7 @@ type contest struct {
 // first one that does not count. A road that cannot be measured is told in the section,
 // and left out.
 func (b *bench) compare(ctx context.Context, out *section, c contest) {
-	out.load, out.rounds = c.flags, fmt.Sprintf("Medians of %d rounds of %s.", b.rounds(), c.span)
+	out.load, out.rounds = c.flags, medians(b.rounds(), c.span)
 	var open []*server
 	for _, r := range c.roads {
 		s, err := b.open(ctx, r)

@@ -22,7 +22,7 @@ func measureGrowth(ctx context.Context, b *bench, out *section) {
 		return median(out.values(name(metrics), func(s sample) float64 { return float64(s.corePeak) }))
 	}
 	out.load = []string{"--metrics-per-request", strconv.Itoa(acquaintPart), "--connections", "4", "--requests", strconv.Itoa(requests), "--names", "N"}
-	out.rounds = fmt.Sprintf("Medians of %d rounds of %d requests.", rounds, requests)
+	out.rounds = medians(rounds, fmt.Sprintf("%d requests", requests))
 	for _, metrics := range sizes {
 		out.order = append(out.order, name(metrics))
 	}

@@ -106,7 +106,7 @@ func measureMicro(ctx context.Context, b *bench, out *section) {
 	if b.quick {
 		took = "20ms"
 	}
-	out.rounds = fmt.Sprintf("Medians of %d runs of %s.", b.rounds(), took)
+	out.rounds = medians(b.rounds(), took)
 	var found []measurement
 	for _, part := range slices.Concat(parts, wholes) {
 		args := []string{"test", "-run", "^$", "-bench", ".", "-benchtime", took, "-count", strconv.Itoa(b.rounds()), part}

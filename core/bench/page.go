@@ -90,6 +90,14 @@ func (s section) doubts() (lines []string) {
 	return lines
 }
 
+// medians says of how many rounds, and of what each is.
+func medians(n int, what string) string {
+	if n == 1 {
+		return "One round of " + what + "."
+	}
+	return fmt.Sprintf("Medians of %d rounds of %s.", n, what)
+}
+
 // A column is a figure of a road.
 type column struct {
 	title string
