@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -151,6 +152,39 @@ func TestSlotsOfAFailureAreNotTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("in a closed file", due("c", now, 0))
+}
+
+// A disk that refuses the pages of a transaction.
+func TestSlotsOfAFailedWriteAreNotTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ledger.db")
+	var opened *os.File
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		opened, err = os.OpenFile(name, flag, mode)
+		return opened, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Embedded{db: db}
+	if err := e.begin(); err != nil {
+		t.Fatal(err)
+	}
+	known := recordDues(t, e, due("known", now, 0))[0].Slot
+	if err := opened.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		dues := []Due{due("a", now, 0), due("", now+10, known), due("b", now, 0)}
+		if err := e.Record(t.Context(), dues, now+60); err == nil {
+			t.Fatal("recorded in a file that takes nothing")
+		}
+		if dues[0].Slot != 0 || dues[2].Slot != 0 {
+			t.Errorf("slots of what failed are told: %v", dues)
+		}
+		has(t, e, map[string]int64{"a": 0, "known": now})
+	}
+	_ = db.Close() // it cannot unlock a closed file, whose lock ends with its mapping
+	has(t, openTestEmbedded(t, file), map[string]int64{"a": 0, "b": 0, "known": now})
 }
 
 // spoil changes the file in which e is, while that is closed, and opens it again.
