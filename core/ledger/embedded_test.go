@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -233,6 +234,17 @@ func TestDamagedSlotsCountAsNone(t *testing.T) {
 			has(t, e, map[string]int64{"a": now - 10, "b": tt.left, "c": tt.left, "d": now - 20, "e": now - 30})
 		})
 	}
+}
+
+func TestNoSlotIsGivenTwice(t *testing.T) {
+	e := spoil(t, newTestEmbedded(t), func(tx *bbolt.Tx) error { return tx.Bucket(slotsBucket).SetSequence(math.MaxUint32 - 1) })
+	if got := recordDues(t, e, due("a", now, 0)); got[0].Slot != math.MaxUint32 {
+		t.Errorf("the last slot is %d", got[0].Slot)
+	}
+	if err := e.Record(t.Context(), []Due{due("b", now, 0)}, now); !errors.Is(err, errFull) {
+		t.Errorf("told %v", err)
+	}
+	has(t, e, map[string]int64{"a": now, "b": 0})
 }
 
 func TestLastWhileRecording(t *testing.T) {
