@@ -184,6 +184,23 @@ func TestLedgerOverAFile(t *testing.T) {
 	})
 }
 
+func TestSlotsOfManyAreLearned(t *testing.T) {
+	l, m := newLedger(Options{Metrics: plenty})
+	b := make(sdk.Batch, recordLimit+2*collectLimit+1)
+	for timestamp := range int64(3) {
+		for i := range b {
+			b[i] = sdk.Datapoint{Metric: fmt.Sprint("m", i), Timestamp: now + timestamp}
+		}
+		accept(t, l, b)
+		collect(t, l)
+		for _, d := range b {
+			if m.entries[d.Metric] != d.Timestamp {
+				t.Fatalf("newest of %s is %d, want %d", d.Metric, m.entries[d.Metric], d.Timestamp)
+			}
+		}
+	}
+}
+
 // Only of a metric whose slot is not known the name is copied.
 func TestFlushNamesWhatHasNoSlot(t *testing.T) { synctest.Test(t, flushNames) }
 

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -23,6 +22,9 @@ var (
 	lastBucket = []byte("last")
 )
 
+// errFull is what a metric is told for which no slot is left.
+var errFull = fmt.Errorf("record: the embedded ledger has given all of its %d slots: stop Fluxgate and move the file away, then a new one is begun", uint32(math.MaxUint32))
+
 // slotOf returns the slot of a metric, or 0. One that was never given is none: it
 // would be given to another.
 func slotOf(slots *bbolt.Bucket, metric string) uint32 {
@@ -38,41 +40,53 @@ func slotOf(slots *bbolt.Bucket, metric string) uint32 {
 }
 
 // findSlots returns the slot of each due that has none, in their order. A metric that
-// is new is given one: metrics that come together lie together.
+// is new is given one: metrics that come together lie together. The bucket is gone
+// through in the order of its keys, which costs far less than any other.
 func findSlots(slots *bbolt.Bucket, dues []Due) (found []uint32, err error) {
-	type newcomer struct {
+	type stranger struct {
 		metric string
-		slot   uint32
+		at     int // in found
 	}
-	var newcomers []newcomer
-	given := slots.Sequence()
+	var sorted []stranger
 	for i := range dues {
-		if dues[i].Slot != 0 {
-			continue
+		if dues[i].Slot == 0 {
+			sorted = append(sorted, stranger{dues[i].Metric, len(sorted)})
 		}
-		slot := slotOf(slots, dues[i].Metric)
-		if slot == 0 {
-			if given++; given > math.MaxUint32 {
-				return nil, errors.New("the ledger has no slots left")
-			}
-			slot = uint32(given)
-			newcomers = append(newcomers, newcomer{dues[i].Metric, slot})
-		}
-		found = append(found, slot)
 	}
-	if len(newcomers) == 0 {
+	slices.SortFunc(sorted, func(a, b stranger) int { return strings.Compare(a.metric, b.metric) })
+	found = make([]uint32, len(sorted))
+	for _, d := range sorted {
+		found[d.at] = slotOf(slots, d.metric)
+	}
+	before := slots.Sequence()
+	given := give(found, before)
+	if given > math.MaxUint32 {
+		return nil, errFull
+	}
+	text := make([]byte, 0, 4*(given-before)) // which bbolt reads until the end
+	for _, d := range sorted {
+		if slot := found[d.at]; uint64(slot) > before {
+			text = binary.BigEndian.AppendUint32(text, slot)
+			if err := slots.Put([]byte(d.metric), text[len(text)-4:]); err != nil {
+				return nil, fmt.Errorf("record %q: %w", d.metric, err)
+			}
+		}
+	}
+	if given == before {
 		return found, nil
 	}
-	// In the order of the keys, which costs bbolt far less than any other.
-	slices.SortFunc(newcomers, func(a, b newcomer) int { return strings.Compare(a.metric, b.metric) })
-	text := make([]byte, 0, 4*len(newcomers)) // which bbolt reads until the end
-	for i, n := range newcomers {
-		text = binary.BigEndian.AppendUint32(text, n.slot)
-		if err := slots.Put([]byte(n.metric), text[4*i:4*i+4]); err != nil {
-			return nil, fmt.Errorf("record %q: %w", n.metric, err)
+	return found, slots.SetSequence(given)
+}
+
+// give sets those of found that are 0 to the next slots, and returns the last.
+func give(found []uint32, last uint64) uint64 {
+	for i := range found {
+		if found[i] == 0 {
+			last++
+			found[i] = uint32(last)
 		}
 	}
-	return found, slots.SetSequence(given)
+	return last
 }
 
 // carryLimit is how many entries of an older file are carried over in one transaction.

@@ -3,8 +3,10 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -153,6 +155,39 @@ func TestSlotsOfAFailureAreNotTold(t *testing.T) {
 	fails("in a closed file", due("c", now, 0))
 }
 
+// A disk that refuses the pages of a transaction.
+func TestSlotsOfAFailedWriteAreNotTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ledger.db")
+	var opened *os.File
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		opened, err = os.OpenFile(name, flag, mode)
+		return opened, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Embedded{db: db}
+	if err := e.begin(); err != nil {
+		t.Fatal(err)
+	}
+	known := recordDues(t, e, due("known", now, 0))[0].Slot
+	if err := opened.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		dues := []Due{due("a", now, 0), due("", now+10, known), due("b", now, 0)}
+		if err := e.Record(t.Context(), dues, now+60); err == nil {
+			t.Fatal("recorded in a file that takes nothing")
+		}
+		if dues[0].Slot != 0 || dues[2].Slot != 0 {
+			t.Errorf("slots of what failed are told: %v", dues)
+		}
+		has(t, e, map[string]int64{"a": 0, "known": now})
+	}
+	_ = db.Close() // it cannot unlock a closed file, whose lock ends with its mapping
+	has(t, openTestEmbedded(t, file), map[string]int64{"a": 0, "b": 0, "known": now})
+}
+
 // spoil changes the file in which e is, while that is closed, and opens it again.
 func spoil(t *testing.T, e *Embedded, change func(*bbolt.Tx) error) *Embedded {
 	t.Helper()
@@ -199,6 +234,17 @@ func TestDamagedSlotsCountAsNone(t *testing.T) {
 			has(t, e, map[string]int64{"a": now - 10, "b": tt.left, "c": tt.left, "d": now - 20, "e": now - 30})
 		})
 	}
+}
+
+func TestNoSlotIsGivenTwice(t *testing.T) {
+	e := spoil(t, newTestEmbedded(t), func(tx *bbolt.Tx) error { return tx.Bucket(slotsBucket).SetSequence(math.MaxUint32 - 1) })
+	if got := recordDues(t, e, due("a", now, 0)); got[0].Slot != math.MaxUint32 {
+		t.Errorf("the last slot is %d", got[0].Slot)
+	}
+	if err := e.Record(t.Context(), []Due{due("b", now, 0)}, now); !errors.Is(err, errFull) {
+		t.Errorf("told %v", err)
+	}
+	has(t, e, map[string]int64{"a": now, "b": 0})
 }
 
 func TestLastWhileRecording(t *testing.T) {

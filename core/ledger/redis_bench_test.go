@@ -196,16 +196,16 @@ func BenchmarkRedisRecord(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer store.Close()
-	var piece sdk.Batch
+	var piece []Due
 	for i := range pieceLimit {
-		piece = append(piece, sdk.Datapoint{Metric: fmt.Sprintf("vista.nodes.host-%07d.cpu.load", i), Value: 4567.775})
+		piece = append(piece, Due{Datapoint: sdk.Datapoint{Metric: fmt.Sprintf("vista.nodes.host-%07d.cpu.load", i), Value: 4567.775}})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range piece {
 			piece[i].Timestamp++
 		}
-		if err := store.Record(b.Context(), dues(piece), 1<<62); err != nil {
+		if err := store.Record(b.Context(), piece, 1<<62); err != nil {
 			b.Fatal(err)
 		}
 	}
