@@ -249,40 +249,15 @@ func TestNoSlotIsGivenTwice(t *testing.T) {
 
 func TestLastWhileRecording(t *testing.T) {
 	e := newTestEmbedded(t)
-	const metrics = 3 * blockSlots
-	var (
-		names   []string
-		written = make([]Due, metrics)
-		all     sync.WaitGroup
-		ended   = make(chan struct{})
-	)
+	var all sync.WaitGroup
+	ended := make(chan struct{})
+	names, written := make([]string, 3*blockSlots), make([]Due, 3*blockSlots)
 	for i := range written {
-		names = append(names, fmt.Sprint("m", i))
+		names[i] = fmt.Sprint("m", i)
 		written[i] = due(names[i], now, 0)
 	}
 	for range 3 {
-		all.Go(func() {
-			newest := make([]Recorded, metrics)
-			for running := true; running; {
-				select {
-				case <-ended:
-					running = false
-				default:
-				}
-				got, err := e.Last(context.Background(), names)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for i, r := range got {
-					if r.Timestamp != got[0].Timestamp || r.Timestamp < newest[i].Timestamp || newest[i].Slot != 0 && r.Slot != newest[i].Slot {
-						t.Errorf("%s has %v, after %v, and the first %v", names[i], r, newest[i], got[0])
-						return
-					}
-				}
-				newest = got
-			}
-		})
+		all.Go(func() { watch(t, e, names, ended) })
 	}
 	for i := range int64(200) {
 		for j := range written {
@@ -295,4 +270,28 @@ func TestLastWhileRecording(t *testing.T) {
 	}
 	close(ended)
 	all.Wait()
+}
+
+// watch fails when not all of names have the same, or what one has goes back.
+func watch(t *testing.T, e *Embedded, names []string, ended <-chan struct{}) {
+	before := make([]Recorded, len(names))
+	for {
+		got, err := e.Last(context.Background(), names)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for i, r := range got {
+			if r.Timestamp != got[0].Timestamp || r.Timestamp < before[i].Timestamp || before[i].Slot != 0 && r.Slot != before[i].Slot {
+				t.Errorf("%s has %v, after %v, and the first %v", names[i], r, before[i], got[0])
+				return
+			}
+		}
+		before = got
+		select {
+		case <-ended:
+			return
+		default:
+		}
+	}
 }
