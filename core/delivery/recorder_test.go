@@ -143,31 +143,6 @@ func TestStartRestoresWhatIsNotRecorded(t *testing.T) {
 	}
 }
 
-// With a sink behind, what is delivered is recorded at the end all the same.
-func TestEndRecordsWhatIsDeliveredOfMore(t *testing.T) {
-	folder := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s, l := &shelf{}, &book{}
-		d := open(t, folder, l, Sink{s, "carbon", true, 0})
-		stop := running(t, d)
-		if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		s.set(func(b sdk.Batch) error {
-			time.Sleep(time.Second) // of the test's own clock
-			return has("b", errAway)(b)
-		})
-		keep(t, d.Live, batch("c", 3))
-		synctest.Wait()
-		keep(t, d.Live, batch("b", 3))
-		time.Sleep(time.Minute)
-		stop()
-		if want := slices.Concat(batch("a", 10), batch("c", 3)); !slices.Equal(s.held(), want) || !slices.Equal(l.recorded, want) {
-			t.Errorf("%v is recorded, want what the sink has: %v", l.recorded, s.held())
-		}
-	})
-}
-
 // What is accepted is recorded soon after its delivery.
 func TestRecordedSoonAfterDelivery(t *testing.T) {
 	l := &book{}
@@ -184,4 +159,64 @@ func TestRecordedSoonAfterDelivery(t *testing.T) {
 			time.Sleep(time.Duration(i) * time.Millisecond)
 		}
 	}, Sink{&shelf{}, "carbon", true, 0})
+}
+
+func TestNothingIsRecordedBeforeEveryRequiredSinkHasIt(t *testing.T) {
+	a, b, optional := &shelf{}, &shelf{}, &shelf{fault: always(errAway)}
+	l := &book{}
+	l.check = func(recorded sdk.Batch) {
+		for _, d := range recorded {
+			if !slices.Contains(a.held(), d) || !slices.Contains(b.held(), d) {
+				t.Errorf("%v is recorded before every required sink has it", d)
+			}
+		}
+	}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		b.shut = make(chan struct{})
+		delivered := keep(t, d.Live, batch("a", 10))
+		synctest.Wait()
+		if got := l.held(); len(got) > 0 {
+			t.Errorf("recorded %v", got)
+		}
+		l.set(errors.New("redis is down"))
+		close(b.shut)
+		if err := delivered(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock
+		l.set(nil)
+		time.Sleep(5 * time.Second)
+		if got := l.held(); !slices.Equal(got, batch("a", 10)) {
+			t.Errorf("recorded %v after the ledger is back", got)
+		}
+	}, Sink{a, "a", true, 0}, Sink{b, "b", true, 0}, Sink{optional, "optional", false, 0})
+}
+
+func TestBackfillIsNotRecorded(t *testing.T) {
+	l := &book{}
+	s := &shelf{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		began := time.Now()
+		if err := keep(t, d.Fill, batch("old", 4*fillRate))(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 5*time.Second {
+			t.Errorf("%d datapoints of backfill were delivered in %v, want %d in a second", 4*fillRate, took, fillRate)
+		}
+		if got := l.held(); len(got) > 0 {
+			t.Errorf("backfill is recorded: %v", got[0])
+		}
+	}, Sink{s, "carbon", true, 0})
+}
+
+func TestRecordWithoutRequiredSinks(t *testing.T) {
+	l := &book{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		synctest.Wait()
+		keep(t, d.Live, batch("a", 3))
+		time.Sleep(time.Second) // of the test's own clock
+		if got := l.held(); len(got) != 3 {
+			t.Errorf("%d datapoints are recorded while no sink is required, want 3", len(got))
+		}
+	}, Sink{&shelf{fault: always(errAway)}, "optional", false, 0})
 }
