@@ -21,8 +21,8 @@ type lane struct {
 	required atomic.Bool
 	pace     pace
 
-	most int       // datapoints of the next write; fewer after one that took too long
-	rows sdk.Batch // of the last consignment
+	most  int       // datapoints of the next write; fewer after one that took too long
+	batch sdk.Batch // of the last consignment, whose room the next has
 }
 
 func newLane(s *Stream, t *target, reader *journal.Reader, rate int) *lane {
@@ -46,8 +46,8 @@ func (l *lane) run(ctx context.Context) {
 			continue
 		}
 		c := &consignment{ctx: ctx, writing: writing}
-		c.batch, c.records = l.stream.decode(l.rows[:0], found)
-		l.rows = c.batch
+		c.batch, c.records = l.stream.decode(l.batch[:0], found)
+		l.batch = c.batch
 		if l.deliver(c, 0, len(c.batch), false) != nil {
 			return
 		}

@@ -72,7 +72,7 @@ func summarize(records iter.Seq[journal.Record]) []byte {
 	for _, d := range newest {
 		b = append(b, d)
 	}
-	return appendBatch(nil, b)
+	return sdk.AppendBatch(nil, b)
 }
 
 // run records until ctx ends, and then what is delivered by then.
