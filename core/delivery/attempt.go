@@ -52,9 +52,9 @@ const (
 // unavailable it tries again, later each time.
 func (l *lane) attempt(c *consignment, b sdk.Batch, suspect bool) (outcome, error) {
 	wait, deaths := newBackoff(), 0
-	for {
-		if err := l.pace.wait(c.ctx, len(b)); err != nil {
-			return ended, err
+	for ; c.ctx.Err() == nil; sleep(c.ctx, wait.NextBackOff()) {
+		if l.pace.wait(c.ctx, len(b)) != nil {
+			continue
 		}
 		began := time.Now()
 		err := l.target.write(c.writing, b)
@@ -72,11 +72,8 @@ func (l *lane) attempt(c *consignment, b sdk.Batch, suspect bool) (outcome, erro
 		case len(b) > minBatch && time.Since(began) >= lateAfter:
 			return late, err
 		}
-		sleep(c.ctx, wait.NextBackOff())
-		if c.ctx.Err() != nil {
-			return ended, c.ctx.Err()
-		}
 	}
+	return ended, c.ctx.Err()
 }
 
 // died reports whether the sink's process ended under the call that returned

@@ -213,9 +213,9 @@ func (p *pace) limited() bool { return p.limiter.Limit() != rate.Inf }
 // so that another pace holds at once.
 func (p *pace) wait(ctx context.Context, n int) error {
 	for n > 0 {
-		part := n
-		if p.limited() {
-			part = min(n, maxBatch, max(1, int(p.limiter.Limit())/10))
+		part := min(n, maxBatch) // not more than the burst, whatever pace is set meanwhile
+		if limit := p.limiter.Limit(); limit != rate.Inf {
+			part = min(part, max(1, int(limit)/10))
 		}
 		if err := p.limiter.WaitN(ctx, part); err != nil {
 			return err
