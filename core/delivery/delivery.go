@@ -20,12 +20,20 @@ import (
 )
 
 // A Sink is a destination by its configured name. It must not keep what it is given,
-// the metrics included. One that is an [sdk.BulkSink] is given several batches at once.
+// the metrics included. One that is a [Bulk] may be given several batches at once.
 type Sink struct {
 	sdk.Sink
 	Name     string
 	Required bool // what it has not taken is kept, whatever room that needs
 	Rate     int  // the most datapoints in a second; 0: as many as it takes
+}
+
+// A Bulk is a sink that may take several batches at once.
+type Bulk interface {
+	sdk.BulkSink
+	// Capacity returns how many bytes of batches, as [sdk.AppendBatch] writes them, one
+	// call of WriteAll may bring just now; 0: they would go one after the other.
+	Capacity() int
 }
 
 // A Ledger knows what is accepted, and records it.

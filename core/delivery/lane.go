@@ -39,8 +39,7 @@ func (l *lane) run(ctx context.Context) {
 	writing, cancel := longer(ctx, lastWrites)
 	defer cancel()
 	for ctx.Err() == nil {
-		most := l.load()
-		found, err := l.reader.Next(ctx, journal.Limit{Bytes: maxBytes * max(1, most/maxBatch), Count: most})
+		found, err := l.reader.Next(ctx, l.load())
 		if err != nil {
 			l.unreadable(ctx, err)
 			continue
@@ -57,21 +56,27 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// load returns how many datapoints the next write has at most: more than one batch
-// where the sink takes several at once, as fast as it can.
-func (l *lane) load() int {
-	if _, bulk := l.target.sink.Sink.(sdk.BulkSink); !bulk || l.pace.limited() {
-		return min(l.most, maxBatch)
+// load bounds the next write: to one batch, or to more where the sink takes several
+// at once, as fast as it can.
+func (l *lane) load() journal.Limit {
+	capacity := l.target.capacity()
+	if capacity < maxBytes || l.pace.limited() {
+		return journal.Limit{Bytes: maxBytes, Count: min(l.most, maxBatch)}
 	}
-	return l.most
+	return journal.Limit{Bytes: min(capacity, maxBytes*max(1, l.most/maxBatch)), Count: l.most}
 }
 
-// grow has the next write be larger after one of n datapoints that was taken.
+// grow has the next write be larger after one of n datapoints that was taken, unless
+// that was so small that it tells nothing: up to a batch slowly, beyond that only
+// while writes are quick.
 func (l *lane) grow(n int, took time.Duration) {
-	if n >= l.most/2 && took < quick {
-		l.most *= 2
+	switch {
+	case n < l.most/2:
+	case took < quick:
+		l.most = min(2*l.most, maxLoad)
+	case l.most < maxBatch:
+		l.most = min(l.most+moreAfter, maxBatch)
 	}
-	l.most = min(l.most+moreAfter, maxLoad)
 }
 
 // unreadable waits a little before the journal is read again.
@@ -136,15 +141,12 @@ func (c *consignment) number(i int) uint64 {
 
 // deliver returns when each datapoint from one place of c up to another is in the
 // sink or among the dead letters, or when the lane must end. A part that the sink
-// refuses, takes too long over or dies of is halved, until the bad datapoint
+// refuses, takes too long over or dies of, or that is too large by now, is halved, until the bad datapoint
 // stands alone. Of a suspect part the sink has died before.
 func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 	n := to - from
 	if n == 0 {
 		return nil
-	}
-	if n > max(l.most, minBatch) {
-		return l.halve(c, from, to, suspect)
 	}
 	began := time.Now()
 	outcome, err := l.attempt(c, c.batch[from:to], suspect)
@@ -155,6 +157,8 @@ func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 		return nil
 	case outcome == ended:
 		return err
+	case outcome == large:
+		return l.halve(c, from, to, suspect)
 	case n == 1:
 		return l.bury(c, from, err)
 	case outcome == late:
