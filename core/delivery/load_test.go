@@ -114,14 +114,21 @@ func TestLittleTrafficDoesNotGrowLoads(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		var delivered func(context.Context) error
 		s.set(always(errAway))
 		for range 20 {
-			keep(t, d.Live, batch("a", maxBatch))
+			delivered = keep(t, d.Live, batch("a", maxBatch))
+			synctest.Wait() // so that the lane has the first, and nothing else
 		}
-		synctest.Wait()
-		time.Sleep(time.Minute) // of the test's own clock
-		if got := s.most(); got > maxBatch {
-			t.Errorf("the first write after little traffic has %d datapoints, want one batch", got)
+		s.set(always(nil))
+		s.mu.Lock()
+		s.asked = nil
+		s.mu.Unlock()
+		if err := delivered(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.asked[:2]; !slices.Equal(got, []int{maxBatch, 2 * maxBatch}) {
+			t.Errorf("the first writes after little traffic have %d datapoints, want one batch and then two", got)
 		}
 	}, Sink{s, "carbon", true, 0})
 }
