@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -86,48 +87,80 @@ func always(err error) func(sdk.Batch) error { return func(sdk.Batch) error { re
 
 var errAway = sdk.Unavailablef("away")
 
-// A book is a ledger in memory. It knows what is accepted from the journal.
+// A book is a ledger in memory. It knows what is accepted from the journal: all that
+// is there but the metrics that are judged and not settled.
 type book struct {
 	mu        sync.Mutex
 	live      *Stream
-	collected journal.Position
-	open      int // claims that are not settled
+	read      journal.Position // where the next Collect goes on
+	unsettled map[string]bool  // metrics
+	left      sdk.Batch        // that was read and was not settled
 	restored  sdk.Batch
-	recorded  sdk.Batch
+	recorded  sdk.Batch // each datapoint once
 	fault     error
 	check     func(sdk.Batch)
+	asked     func() // called by Underway when it knows its answer
 }
 
-func (l *book) Restore(b sdk.Batch) { l.restored = append(l.restored, b...) }
+func (l *book) Restore(b sdk.Batch) { l.restored = append(l.restored, copied(b)...) }
+
+// judge has a metric be judged and not settled, until settle.
+func (l *book) judge(metric string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unsettled == nil {
+		l.unsettled = make(map[string]bool)
+	}
+	l.unsettled[metric] = true
+}
+
+func (l *book) settle(metric string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.unsettled, metric)
+}
 
 func (l *book) Underway() (settled func() bool) {
+	l.mu.Lock()
+	before := slices.Collect(maps.Keys(l.unsettled))
+	l.mu.Unlock()
+	if l.asked != nil {
+		l.asked()
+	}
 	return func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.open == 0
+		return !slices.ContainsFunc(before, func(metric string) bool { return l.unsettled[metric] })
 	}
 }
 
-// Collect takes everything in the journal that it has not taken, unless a claim is
-// not settled.
+// Collect takes everything in the journal that it has not taken and that is settled.
 func (l *book) Collect() (record func(context.Context) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.live == nil || l.open > 0 {
+	if l.live == nil {
 		return nil
 	}
-	var b sdk.Batch
-	from := l.collected
-	l.collected = l.live.log.End()
+	from := l.read
+	l.read = l.live.log.End()
 	err := l.live.log.Replay(from, func([]byte) error { panic("summaries are of other tests") }, func(r journal.Record) error {
-		if longer, err := readBatch(b, r.Data); err == nil {
-			b = longer
+		if longer, err := readBatch(l.left, r.Data); err == nil {
+			l.left = longer
 		}
 		return nil
 	})
 	if err != nil {
 		panic(err)
 	}
+	var b, left sdk.Batch
+	for _, d := range l.left {
+		if l.unsettled[d.Metric] {
+			left = append(left, d)
+		} else {
+			b = append(b, d)
+		}
+	}
+	l.left = left
 	if len(b) == 0 {
 		return nil
 	}
@@ -143,7 +176,15 @@ func (l *book) Record(_ context.Context, b sdk.Batch) error {
 	if l.check != nil {
 		l.check(b)
 	}
-	l.recorded = append(l.recorded, b...)
+	known := make(map[sdk.Datapoint]bool)
+	for _, d := range l.recorded {
+		known[d] = true
+	}
+	for _, d := range copied(b) {
+		if !known[d] {
+			l.recorded, known[d] = append(l.recorded, d), true
+		}
+	}
 	return nil
 }
 
@@ -176,7 +217,7 @@ func open(t *testing.T, folder string, l Ledger, sinks ...Sink) *Delivery {
 		t.Fatal(err)
 	}
 	if b, ok := l.(*book); ok {
-		b.live, b.collected = d.Live, d.record.reader.Saved()
+		b.live, b.read = d.Live, d.record.reader.Saved()
 	}
 	return d
 }

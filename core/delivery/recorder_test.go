@@ -3,7 +3,9 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,12 +15,6 @@ import (
 
 // recordedUpTo returns where the cursor of the ledger is.
 func (d *Delivery) recordedUpTo() uint64 { return d.record.reader.Saved().Number }
-
-func (l *book) settle(open int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open = open
-}
 
 // The cursor moves over what is delivered only when the ledger has recorded it.
 func TestCursorOfTheLedgerMovesAfterRecord(t *testing.T) {
@@ -52,7 +48,7 @@ func TestCursorOfTheLedgerMovesAfterRecord(t *testing.T) {
 func TestCursorOfTheLedgerWaitsForTheUnsettled(t *testing.T) {
 	l := &book{}
 	deliver(t, l, func(t *testing.T, d *Delivery) {
-		l.settle(1)
+		l.judge("a")
 		if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +56,35 @@ func TestCursorOfTheLedgerWaitsForTheUnsettled(t *testing.T) {
 		if at := d.recordedUpTo(); at != 0 {
 			t.Errorf("the cursor is at %d: nobody has told the ledger what is before it", at)
 		}
-		l.settle(0)
+		l.settle("a")
 		time.Sleep(time.Second)
 		if at := d.recordedUpTo(); at != 10 || len(l.held()) != 10 {
 			t.Errorf("the cursor is at %d, and %d datapoints are recorded", at, len(l.held()))
+		}
+	}, Sink{&shelf{}, "carbon", true, 0})
+}
+
+// Who is judged after the mark was taken is not asked for, so what he brings lies
+// behind the mark.
+func TestMarkIsTakenBeforeItIsAskedWhoIsJudged(t *testing.T) {
+	l := &book{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		var once sync.Once
+		l.asked = func() {
+			once.Do(func() {
+				l.judge("late")
+				keep(t, d.Live, batch("late", 10))
+			})
+		}
+		keep(t, d.Live, batch("a", 10))
+		time.Sleep(time.Minute) // of the test's own clock
+		if at := d.recordedUpTo(); at != 10 || !slices.Equal(l.held(), batch("a", 10)) {
+			t.Errorf("the cursor is at %d, and %d datapoints are recorded: nobody has told the ledger what is behind 10", at, len(l.held()))
+		}
+		l.settle("late")
+		time.Sleep(time.Second)
+		if at := d.recordedUpTo(); at != 20 || len(l.held()) != 20 {
+			t.Errorf("the cursor is at %d, and %d datapoints are recorded, want 20", at, len(l.held()))
 		}
 	}, Sink{&shelf{}, "carbon", true, 0})
 }
@@ -149,7 +170,7 @@ func TestRecordedSoonAfterDelivery(t *testing.T) {
 	deliver(t, l, func(t *testing.T, d *Delivery) {
 		for i := range 30 {
 			before := len(l.held())
-			if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
+			if err := keep(t, d.Live, batch(fmt.Sprint("m", i), 10))(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond) // of the test's own clock
