@@ -38,7 +38,8 @@ type Bulk interface {
 
 // A Ledger knows what is accepted, and records it.
 type Ledger interface {
-	// Restore notes, before anything is judged, that b was accepted earlier.
+	// Restore notes, before anything is judged, that b was accepted earlier. It keeps
+	// nothing of b, the metrics included.
 	Restore(b sdk.Batch)
 	// Underway returns a function that reports whether all that was judged before
 	// the call of Underway is known to be accepted, or not.
@@ -47,7 +48,8 @@ type Ledger interface {
 	// function that it returns records that; after an error it is called again. It is
 	// nil when there is nothing.
 	Collect() (record func(ctx context.Context) error)
-	// Record notes that b is delivered. After an error it is called again.
+	// Record notes that b is delivered, and keeps nothing of it, as Restore. After an
+	// error it is called again.
 	Record(ctx context.Context, b sdk.Batch) error
 }
 

@@ -44,13 +44,19 @@ func newRecorder(s *Stream, l Ledger) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	restore := func(data []byte) error {
-		b, err := readBatch(nil, data)
+	return &recorder{stream: s, reader: reader, ledger: l}, restore(s.log, reader.Saved(), l)
+}
+
+// restore tells the ledger what lies in the journal from a place on, record by record
+// in the same batch.
+func restore(log *journal.Log, from journal.Position, l Ledger) error {
+	var b sdk.Batch
+	tell := func(data []byte) (err error) {
+		b, err = sdk.ReadBatch(b[:0], data)
 		l.Restore(b)
 		return err
 	}
-	err = s.log.Replay(reader.Saved(), restore, func(r journal.Record) error { return restore(r.Data) })
-	return &recorder{stream: s, reader: reader, ledger: l}, err
+	return log.Replay(from, tell, func(r journal.Record) error { return tell(r.Data) })
 }
 
 // summarize is the newest datapoint of each metric in a segment, as a batch.
