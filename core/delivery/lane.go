@@ -41,7 +41,7 @@ func (l *lane) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		found, err := l.reader.Next(ctx, l.load())
 		if err != nil {
-			l.unreadable(ctx, err)
+			l.stream.unreadable(ctx, l.target.sink.Name, err)
 			continue
 		}
 		c := &consignment{ctx: ctx, writing: writing}
@@ -76,14 +76,6 @@ func (l *lane) grow(n int, took time.Duration) {
 		l.most = min(2*l.most, maxLoad)
 	case l.most < maxBatch:
 		l.most = min(l.most+moreAfter, maxBatch)
-	}
-}
-
-// unreadable waits a little before the journal is read again.
-func (l *lane) unreadable(ctx context.Context, err error) {
-	if ctx.Err() == nil {
-		slog.Error("the journal cannot be read", "journal", l.stream.name, "sink", l.target.sink.Name, "err", err)
-		sleep(ctx, time.Second)
 	}
 }
 
