@@ -91,3 +91,25 @@ func TestEndRecordsWhatIsDeliveredOfMore(t *testing.T) {
 		}
 	})
 }
+
+// What nobody has told the ledger of is recorded at the end from the journal.
+func TestEndRecordsWhatIsNotSettled(t *testing.T) {
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := &book{}
+		d := open(t, folder, l, Sink{&shelf{}, "carbon", true, 0})
+		stop := running(t, d)
+		l.judge("a")
+		if err := keep(t, d.Live, batch("a", 3))(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock
+		if got := len(l.held()); got != 0 {
+			t.Errorf("%d datapoints are recorded before they are settled", got)
+		}
+		stop()
+		if got := len(l.held()); got != 3 {
+			t.Errorf("%d of 3 datapoints are recorded in the end", got)
+		}
+	})
+}

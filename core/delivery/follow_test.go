@@ -106,10 +106,12 @@ func TestBacklogIsRecordedAsItIsDelivered(t *testing.T) {
 type counted struct {
 	*book
 	pieces int
+	takes  time.Duration
 }
 
 func (l *counted) Record(ctx context.Context, b sdk.Batch) error {
 	l.pieces++
+	time.Sleep(l.takes) // of the test's own clock
 	return l.book.Record(ctx, b)
 }
 
@@ -132,6 +134,38 @@ func TestJournalIsNotReadForTheLedgerWhereLanesKeepUp(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := len(l.held()); got != 1000 || l.pieces != 0 || d.recordedUpTo() != 1000 {
 			t.Errorf("%d datapoints are recorded, want 1000; the journal was read %d times, and the cursor is at %d", got, l.pieces, d.recordedUpTo())
+		}
+		stop()
+	})
+}
+
+// Once a backlog is delivered, what was collected of it is recorded at once, and the
+// rest of the journal is not read for that.
+func TestRestOfADeliveredBacklogIsNotReadForTheLedger(t *testing.T) {
+	s, l := &shelf{}, &counted{book: &book{}, takes: time.Minute}
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := open(t, folder, l, Sink{s, "carbon", true, 0})
+		l.live = d.Live
+		stop := running(t, d)
+		s.set(always(errAway))
+		var last func(context.Context) error
+		for i := range 60 {
+			last = keep(t, d.Live, batch(fmt.Sprint("m", i), maxBatch))
+		}
+		synctest.Wait()
+		s.set(func(b sdk.Batch) error {
+			if has("m59", errAway)(b) != nil {
+				time.Sleep(90 * time.Second) // the second piece of the journal is recorded
+			}
+			return slowly(b)
+		})
+		if err := last(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := len(l.held()); got != 60*maxBatch || l.pieces > 4 || d.recordedUpTo() != 60*maxBatch {
+			t.Errorf("%d datapoints are recorded; the journal was read %d times, and the cursor is at %d", got, l.pieces, d.recordedUpTo())
 		}
 		stop()
 	})
