@@ -73,7 +73,7 @@ func (l *lane) grow(n int, took time.Duration) {
 	switch {
 	case n < l.most/2:
 	case took < quick:
-		l.most = min(2*l.most, maxLoad)
+		l.most = min(max(l.most, 2*n), maxLoad)
 	case l.most < maxBatch:
 		l.most = min(l.most+moreAfter, maxBatch)
 	}

@@ -142,6 +142,10 @@ func TestLoadsGrowBeyondABatchOnlyWhileQuick(t *testing.T) {
 	if l.most != maxBatch {
 		t.Errorf("after many writes that were not quick the next may have %d datapoints, want %d", l.most, maxBatch)
 	}
+	l.grow(maxBatch/2, quick-1) // of which not even a batch is known to be quick
+	if l.most != maxBatch {
+		t.Errorf("after a quick one of half a batch it may have %d, want %d", l.most, maxBatch)
+	}
 	l.grow(l.most, quick-1)
 	if l.most != 2*maxBatch {
 		t.Errorf("after one that was it may have %d, want %d", l.most, 2*maxBatch)
