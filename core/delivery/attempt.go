@@ -23,13 +23,13 @@ const (
 	// lack of time: Carbon takes as many in one frame.
 	minBatch = 500
 
-	// moreAfter is by how many datapoints batches grow again after each that was
-	// taken, slowly: one too large costs a whole WriteTimeout.
+	// moreAfter is by how many datapoints batches grow again after each that was taken
+	// and not quick, slowly: one too large costs a whole WriteTimeout.
 	moreAfter = 100
 
 	// maxLoad is the most datapoints of one write to a sink that takes several
 	// batches at once, and quick how long a write may take after which the next may be
-	// twice as large.
+	// twice as large, so that one under way at the end is taken within lastWrites.
 	maxLoad = 1 << 16
 	quick   = WriteTimeout / 20
 
@@ -43,6 +43,7 @@ type outcome int
 const (
 	taken   outcome = iota // the sink has it
 	refused                // the sink never takes it
+	large                  // it is more than the sink is given at once by now
 	late                   // it is too much for the time that a write has
 	deadly                 // the sink dies of it
 	ended                  // the lane must end
@@ -52,9 +53,12 @@ const (
 // unavailable it tries again, later each time.
 func (l *lane) attempt(c *consignment, b sdk.Batch, suspect bool) (outcome, error) {
 	wait, deaths := newBackoff(), 0
-	for {
-		if err := l.pace.wait(c.ctx, len(b)); err != nil {
-			return ended, err
+	for ; c.ctx.Err() == nil; sleep(c.ctx, wait.NextBackOff()) {
+		if len(b) > l.load().Count {
+			return large, nil
+		}
+		if l.pace.wait(c.ctx, len(b)) != nil {
+			continue
 		}
 		began := time.Now()
 		err := l.target.write(c.writing, b)
@@ -72,11 +76,8 @@ func (l *lane) attempt(c *consignment, b sdk.Batch, suspect bool) (outcome, erro
 		case len(b) > minBatch && time.Since(began) >= lateAfter:
 			return late, err
 		}
-		sleep(c.ctx, wait.NextBackOff())
-		if c.ctx.Err() != nil {
-			return ended, c.ctx.Err()
-		}
 	}
+	return ended, c.ctx.Err()
 }
 
 // died reports whether the sink's process ended under the call that returned
@@ -108,14 +109,23 @@ func (t *target) write(ctx context.Context, b sdk.Batch) error {
 	return err
 }
 
-// give has the sink write b, which may be more than one batch for a sink that takes
-// several.
+// give has the sink write b, which is more than one batch only for a sink that had
+// the capacity when b was bounded.
 func (t *target) give(ctx context.Context, b sdk.Batch) error {
-	bulk, ok := t.sink.Sink.(sdk.BulkSink)
+	bulk, ok := t.sink.Sink.(Bulk)
 	if batches := cut(b); ok && len(batches) > 1 {
 		return bulk.WriteAll(ctx, batches)
 	}
 	return t.sink.Write(ctx, b)
+}
+
+// capacity returns how many bytes of batches the sink takes at once just now; 0: one
+// batch at a time.
+func (t *target) capacity() int {
+	if bulk, ok := t.sink.Sink.(Bulk); ok {
+		return bulk.Capacity()
+	}
+	return 0
 }
 
 func (t *target) note(err error, datapoints int) {

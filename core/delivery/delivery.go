@@ -20,7 +20,7 @@ import (
 )
 
 // A Sink is a destination by its configured name. It must not keep what it is given,
-// the metrics included. One that is an [sdk.BulkSink] is given several batches at once.
+// the metrics included. One that is a [Bulk] may be given several batches at once.
 type Sink struct {
 	sdk.Sink
 	Name     string
@@ -28,9 +28,18 @@ type Sink struct {
 	Rate     int  // the most datapoints in a second; 0: as many as it takes
 }
 
+// A Bulk is a sink that may take several batches at once.
+type Bulk interface {
+	sdk.BulkSink
+	// Capacity returns how many bytes of batches, as [sdk.AppendBatch] writes them, one
+	// call of WriteAll may bring just now; 0: they would go one after the other.
+	Capacity() int
+}
+
 // A Ledger knows what is accepted, and records it.
 type Ledger interface {
-	// Restore notes, before anything is judged, that b was accepted earlier.
+	// Restore notes, before anything is judged, that b was accepted earlier. It keeps
+	// nothing of b, the metrics included.
 	Restore(b sdk.Batch)
 	// Underway returns a function that reports whether all that was judged before
 	// the call of Underway is known to be accepted, or not.
@@ -39,7 +48,8 @@ type Ledger interface {
 	// function that it returns records that; after an error it is called again. It is
 	// nil when there is nothing.
 	Collect() (record func(ctx context.Context) error)
-	// Record notes that b is delivered. After an error it is called again.
+	// Record notes that b is delivered, and keeps nothing of it, as Restore. After an
+	// error it is called again.
 	Record(ctx context.Context, b sdk.Batch) error
 }
 

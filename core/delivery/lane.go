@@ -21,8 +21,8 @@ type lane struct {
 	required atomic.Bool
 	pace     pace
 
-	most int       // datapoints of the next write; fewer after one that took too long
-	rows sdk.Batch // of the last consignment
+	most  int       // datapoints of the next write; fewer after one that took too long
+	batch sdk.Batch // of the last consignment, whose room the next has
 }
 
 func newLane(s *Stream, t *target, reader *journal.Reader, rate int) *lane {
@@ -39,15 +39,14 @@ func (l *lane) run(ctx context.Context) {
 	writing, cancel := longer(ctx, lastWrites)
 	defer cancel()
 	for ctx.Err() == nil {
-		most := l.load()
-		found, err := l.reader.Next(ctx, journal.Limit{Bytes: maxBytes * max(1, most/maxBatch), Count: most})
+		found, err := l.reader.Next(ctx, l.load())
 		if err != nil {
-			l.unreadable(ctx, err)
+			l.stream.unreadable(ctx, l.target.sink.Name, err)
 			continue
 		}
 		c := &consignment{ctx: ctx, writing: writing}
-		c.batch, c.records = l.stream.decode(l.rows[:0], found)
-		l.rows = c.batch
+		c.batch, c.records = l.stream.decode(l.batch[:0], found)
+		l.batch = c.batch
 		if l.deliver(c, 0, len(c.batch), false) != nil {
 			return
 		}
@@ -57,28 +56,26 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// load returns how many datapoints the next write has at most: more than one batch
-// where the sink takes several at once, as fast as it can.
-func (l *lane) load() int {
-	if _, bulk := l.target.sink.Sink.(sdk.BulkSink); !bulk || l.pace.limited() {
-		return min(l.most, maxBatch)
+// load bounds the next write: to one batch, or to more where the sink takes several
+// at once, as fast as it can.
+func (l *lane) load() journal.Limit {
+	capacity := l.target.capacity()
+	if capacity < maxBytes || l.pace.limited() {
+		return journal.Limit{Bytes: maxBytes, Count: min(l.most, maxBatch)}
 	}
-	return l.most
+	return journal.Limit{Bytes: min(capacity, maxBytes*max(1, l.most/maxBatch)), Count: l.most}
 }
 
-// grow has the next write be larger after one of n datapoints that was taken.
+// grow has the next write be larger after one of n datapoints that was taken, unless
+// that was so small that it tells nothing: up to a batch slowly, beyond that only
+// while writes are quick.
 func (l *lane) grow(n int, took time.Duration) {
-	if n >= l.most/2 && took < quick {
-		l.most *= 2
-	}
-	l.most = min(l.most+moreAfter, maxLoad)
-}
-
-// unreadable waits a little before the journal is read again.
-func (l *lane) unreadable(ctx context.Context, err error) {
-	if ctx.Err() == nil {
-		slog.Error("the journal cannot be read", "journal", l.stream.name, "sink", l.target.sink.Name, "err", err)
-		sleep(ctx, time.Second)
+	switch {
+	case n < l.most/2:
+	case took < quick:
+		l.most = min(max(l.most, 2*n), maxLoad)
+	case l.most < maxBatch:
+		l.most = min(l.most+moreAfter, maxBatch)
 	}
 }
 
@@ -136,15 +133,12 @@ func (c *consignment) number(i int) uint64 {
 
 // deliver returns when each datapoint from one place of c up to another is in the
 // sink or among the dead letters, or when the lane must end. A part that the sink
-// refuses, takes too long over or dies of is halved, until the bad datapoint
+// refuses, takes too long over or dies of, or that is too large by now, is halved, until the bad datapoint
 // stands alone. Of a suspect part the sink has died before.
 func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 	n := to - from
 	if n == 0 {
 		return nil
-	}
-	if n > max(l.most, minBatch) {
-		return l.halve(c, from, to, suspect)
 	}
 	began := time.Now()
 	outcome, err := l.attempt(c, c.batch[from:to], suspect)
@@ -155,6 +149,8 @@ func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 		return nil
 	case outcome == ended:
 		return err
+	case outcome == large:
+		return l.halve(c, from, to, suspect)
 	case n == 1:
 		return l.bury(c, from, err)
 	case outcome == late:
@@ -213,9 +209,9 @@ func (p *pace) limited() bool { return p.limiter.Limit() != rate.Inf }
 // so that another pace holds at once.
 func (p *pace) wait(ctx context.Context, n int) error {
 	for n > 0 {
-		part := n
-		if p.limited() {
-			part = min(n, maxBatch, max(1, int(p.limiter.Limit())/10))
+		part := min(n, maxBatch) // not more than the burst, whatever pace is set meanwhile
+		if limit := p.limiter.Limit(); limit != rate.Inf {
+			part = min(part, max(1, int(limit)/10))
 		}
 		if err := p.limiter.WaitN(ctx, part); err != nil {
 			return err

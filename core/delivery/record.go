@@ -78,8 +78,6 @@ func piece(b sdk.Batch) int {
 // datapointSize is the size in a record.
 func datapointSize(d sdk.Datapoint) int { return len(d.Metric) + 20 }
 
-func appendBatch(to []byte, b sdk.Batch) []byte { return sdk.AppendBatch(to, b) }
-
 // readBatch adds the datapoints of a record to b. Their metrics share one copy of
 // data.
 func readBatch(b sdk.Batch, data []byte) (sdk.Batch, error) {

@@ -57,14 +57,14 @@ func TestSummaryIsTheNewestOfEachMetric(t *testing.T) {
 
 func FuzzReadBatch(f *testing.F) {
 	f.Add([]byte(nil))
-	f.Add(appendBatch(nil, batch("a", 3)))
-	f.Add(appendBatch(nil, sdk.Batch{{Metric: "", Timestamp: -1, Value: math.Inf(1)}}))
+	f.Add(sdk.AppendBatch(nil, batch("a", 3)))
+	f.Add(sdk.AppendBatch(nil, sdk.Batch{{Metric: "", Timestamp: -1, Value: math.Inf(1)}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := readBatch(nil, data)
 		if err != nil {
 			return
 		}
-		if again := appendBatch(nil, b); !slices.Equal(again, data) {
+		if again := sdk.AppendBatch(nil, b); !slices.Equal(again, data) {
 			t.Errorf("%x is read as %v, which is written as %x", data, b, again)
 		}
 	})

@@ -21,8 +21,12 @@ const (
 	// lastRecords is how long the flushes at the end may take.
 	lastRecords = 1500 * time.Millisecond
 
-	// lastLimit is how many datapoints are read at once in the end.
-	lastLimit = 20_000
+	// keepUp is for how long a flush waits until what it has collected is delivered.
+	// Lanes that keep up need less; else what is delivered is read from the journal.
+	keepUp = 100 * time.Millisecond
+
+	// followLimit is how many datapoints of the journal are recorded at once.
+	followLimit = 20_000
 )
 
 // A recorder has the ledger record what every required sink has. Its cursor is never
@@ -36,6 +40,15 @@ type recorder struct {
 	// What lies before mark is known to the ledger once settled says so.
 	mark    journal.Position
 	settled func() bool // nil: there is no mark
+
+	// What was collected, which lies before end and may be recorded when that is
+	// delivered, and whether the cursor may then move to the mark.
+	collected bool // there is a collection
+	record    func(context.Context) error
+	end       journal.Position
+	passes    bool
+
+	batch sdk.Batch // of the last piece of the journal, whose room the next has
 }
 
 // newRecorder tells the ledger what is accepted and not recorded yet.
@@ -44,13 +57,19 @@ func newRecorder(s *Stream, l Ledger) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	restore := func(data []byte) error {
-		b, err := readBatch(nil, data)
+	return &recorder{stream: s, reader: reader, ledger: l}, restore(s.log, reader.Saved(), l)
+}
+
+// restore tells the ledger what lies in the journal from a place on, record by record
+// in the same batch.
+func restore(log *journal.Log, from journal.Position, l Ledger) error {
+	var b sdk.Batch
+	tell := func(data []byte) (err error) {
+		b, err = sdk.ReadBatch(b[:0], data)
 		l.Restore(b)
 		return err
 	}
-	err = s.log.Replay(reader.Saved(), restore, func(r journal.Record) error { return restore(r.Data) })
-	return &recorder{stream: s, reader: reader, ledger: l}, err
+	return log.Replay(from, tell, func(r journal.Record) error { return tell(r.Data) })
 }
 
 // summarize is the newest datapoint of each metric in a segment, as a batch.
@@ -72,7 +91,7 @@ func summarize(records iter.Seq[journal.Record]) []byte {
 	for _, d := range newest {
 		b = append(b, d)
 	}
-	return appendBatch(nil, b)
+	return sdk.AppendBatch(nil, b)
 }
 
 // run records until ctx ends, and then what is delivered by then.
@@ -81,9 +100,9 @@ func (r *recorder) run(ctx context.Context) {
 	defer cancel()
 	for {
 		moved := r.stream.next()
-		if r.reader.Saved().Before(r.stream.slowest()) {
+		if r.reader.Saved().Before(r.stream.slowest()) || r.ripe() {
 			if !r.flush(ctx, ending) {
-				r.finish(ctx, ending)
+				r.follow(ctx, ending) // what is left is recorded after the next start
 				return
 			}
 			sleep(ctx, recordPause)
@@ -107,21 +126,28 @@ func (r *recorder) run(ctx context.Context) {
 //   - The end up to which a delivery is awaited is read after that. What is collected
 //     was on disk before it was settled, so all of it lies before that end, as does
 //     the mark.
-//   - The cursor moves when all that was collected is recorded.
+//   - The cursor moves to the mark when all that was collected is recorded.
+//
+// Where the delivery takes long, it is for the next flush to record what was
+// collected, and until then what is delivered is recorded from the journal, with
+// which the cursor may come to lie behind the mark.
 //
 // It returns false at the end of ctx, if not all that was collected is delivered and
 // recorded, and the cursor moved.
 func (r *recorder) flush(ctx, ending context.Context) (more bool) {
-	if r.settled == nil {
-		r.mark = r.stream.log.End()
-		r.settled = r.ledger.Underway()
+	patience := time.Duration(0)
+	if !r.collected {
+		patience = keepUp
+		r.collect()
 	}
-	settled := r.settled()
-	record := r.ledger.Collect()
-	if !r.delivered(ctx, r.stream.log.End()) || record != nil && !r.record(ctx, ending, record) {
+	if !r.delivered(ctx, patience) {
+		return r.follow(ctx, ending) && ctx.Err() == nil
+	}
+	if r.record != nil && !r.insist(ctx, ending, r.record) {
 		return false
 	}
-	if !settled {
+	r.collected, r.record = false, nil
+	if !r.passes {
 		return ctx.Err() == nil
 	}
 	r.settled = nil
@@ -131,14 +157,30 @@ func (r *recorder) flush(ctx, ending context.Context) (more bool) {
 	return true
 }
 
-// delivered waits until every required sink has what lies before end. At the end of
-// ctx nothing is delivered any more.
-func (r *recorder) delivered(ctx context.Context, end journal.Position) bool {
+// collect has the ledger collect, in the order that flush rests on.
+func (r *recorder) collect() {
+	if r.settled == nil {
+		r.mark = r.stream.log.End()
+		r.settled = r.ledger.Underway()
+	}
+	r.passes = r.settled()
+	r.record = r.ledger.Collect()
+	r.end = r.stream.log.End()
+	r.collected = true
+}
+
+// ripe reports whether there is a collection of which all is delivered.
+func (r *recorder) ripe() bool { return r.collected && !r.stream.slowest().Before(r.end) }
+
+// delivered waits until the collection is ripe, for no longer than patience. At the
+// end of ctx nothing is delivered any more.
+func (r *recorder) delivered(ctx context.Context, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for {
 		moved, ended := r.stream.next(), ctx.Err() != nil
-		until := r.stream.slowest()
-		if !until.Before(end) || ended {
-			return !until.Before(end)
+		if ripe := r.ripe(); ripe || ended {
+			return ripe
 		}
 		select {
 		case <-moved:
@@ -147,28 +189,30 @@ func (r *recorder) delivered(ctx context.Context, end journal.Position) bool {
 	}
 }
 
-// finish records what is delivered where more is accepted, which only the journal
-// tells.
-func (r *recorder) finish(ctx, ending context.Context) {
+// follow records what is delivered, as it lies in the journal, until the collection
+// is ripe, and moves the cursor. It returns false when ending has ended before.
+func (r *recorder) follow(ctx, ending context.Context) bool {
 	end := r.stream.slowest()
-	for r.reader.Saved().Before(end) {
-		found, err := r.reader.Next(ending, journal.Limit{Bytes: 4 * maxBytes, Count: lastLimit, Until: end})
+	for r.reader.Saved().Before(end) && !r.ripe() {
+		found, err := r.reader.Next(ending, journal.Limit{Bytes: 4 * maxBytes, Count: followLimit, Until: end})
 		if err != nil {
-			return // what is left is recorded after the next start
+			r.stream.unreadable(ctx, recorderName, err)
+			return ending.Err() == nil
 		}
-		b, _ := r.stream.decode(nil, found)
-		if !r.record(ctx, ending, func(ctx context.Context) error { return r.ledger.Record(ctx, b) }) {
-			return
+		r.batch, _ = r.stream.decode(r.batch[:0], found)
+		if !r.insist(ctx, ending, func(ctx context.Context) error { return r.ledger.Record(ctx, r.batch) }) {
+			return false
 		}
-		if err := r.reader.Save(len(b), 0); err != nil {
+		if err := r.reader.Save(len(r.batch), 0); err != nil {
 			slog.Error("a cursor cannot be saved", "journal", r.stream.name, "err", err)
 		}
 	}
+	return true
 }
 
-// record calls a function of the ledger until it succeeds or ending ends. From the
+// insist calls a function of the ledger until it succeeds or ending ends. From the
 // end of ctx on it tries without long waits.
-func (r *recorder) record(ctx, ending context.Context, record func(context.Context) error) bool {
+func (r *recorder) insist(ctx, ending context.Context, record func(context.Context) error) bool {
 	wait := newBackoff()
 	for record(ending) != nil {
 		sleep(ctx, wait.NextBackOff())

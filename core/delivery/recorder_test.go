@@ -3,7 +3,9 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,12 +15,6 @@ import (
 
 // recordedUpTo returns where the cursor of the ledger is.
 func (d *Delivery) recordedUpTo() uint64 { return d.record.reader.Saved().Number }
-
-func (l *book) settle(open int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open = open
-}
 
 // The cursor moves over what is delivered only when the ledger has recorded it.
 func TestCursorOfTheLedgerMovesAfterRecord(t *testing.T) {
@@ -52,7 +48,7 @@ func TestCursorOfTheLedgerMovesAfterRecord(t *testing.T) {
 func TestCursorOfTheLedgerWaitsForTheUnsettled(t *testing.T) {
 	l := &book{}
 	deliver(t, l, func(t *testing.T, d *Delivery) {
-		l.settle(1)
+		l.judge("a")
 		if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +56,35 @@ func TestCursorOfTheLedgerWaitsForTheUnsettled(t *testing.T) {
 		if at := d.recordedUpTo(); at != 0 {
 			t.Errorf("the cursor is at %d: nobody has told the ledger what is before it", at)
 		}
-		l.settle(0)
+		l.settle("a")
 		time.Sleep(time.Second)
 		if at := d.recordedUpTo(); at != 10 || len(l.held()) != 10 {
 			t.Errorf("the cursor is at %d, and %d datapoints are recorded", at, len(l.held()))
+		}
+	}, Sink{&shelf{}, "carbon", true, 0})
+}
+
+// Who is judged after the mark was taken is not asked for, so what he brings lies
+// behind the mark.
+func TestMarkIsTakenBeforeItIsAskedWhoIsJudged(t *testing.T) {
+	l := &book{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		var once sync.Once
+		l.asked = func() {
+			once.Do(func() {
+				l.judge("late")
+				keep(t, d.Live, batch("late", 10))
+			})
+		}
+		keep(t, d.Live, batch("a", 10))
+		time.Sleep(time.Minute) // of the test's own clock
+		if at := d.recordedUpTo(); at != 10 || !slices.Equal(l.held(), batch("a", 10)) {
+			t.Errorf("the cursor is at %d, and %d datapoints are recorded: nobody has told the ledger what is behind 10", at, len(l.held()))
+		}
+		l.settle("late")
+		time.Sleep(time.Second)
+		if at := d.recordedUpTo(); at != 20 || len(l.held()) != 20 {
+			t.Errorf("the cursor is at %d, and %d datapoints are recorded, want 20", at, len(l.held()))
 		}
 	}, Sink{&shelf{}, "carbon", true, 0})
 }
@@ -143,38 +164,13 @@ func TestStartRestoresWhatIsNotRecorded(t *testing.T) {
 	}
 }
 
-// With a sink behind, what is delivered is recorded at the end all the same.
-func TestEndRecordsWhatIsDeliveredOfMore(t *testing.T) {
-	folder := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s, l := &shelf{}, &book{}
-		d := open(t, folder, l, Sink{s, "carbon", true, 0})
-		stop := running(t, d)
-		if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		s.set(func(b sdk.Batch) error {
-			time.Sleep(time.Second) // of the test's own clock
-			return has("b", errAway)(b)
-		})
-		keep(t, d.Live, batch("c", 3))
-		synctest.Wait()
-		keep(t, d.Live, batch("b", 3))
-		time.Sleep(time.Minute)
-		stop()
-		if want := slices.Concat(batch("a", 10), batch("c", 3)); !slices.Equal(s.held(), want) || !slices.Equal(l.recorded, want) {
-			t.Errorf("%v is recorded, want what the sink has: %v", l.recorded, s.held())
-		}
-	})
-}
-
 // What is accepted is recorded soon after its delivery.
 func TestRecordedSoonAfterDelivery(t *testing.T) {
 	l := &book{}
 	deliver(t, l, func(t *testing.T, d *Delivery) {
 		for i := range 30 {
 			before := len(l.held())
-			if err := keep(t, d.Live, batch("a", 10))(t.Context()); err != nil {
+			if err := keep(t, d.Live, batch(fmt.Sprint("m", i), 10))(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond) // of the test's own clock
@@ -184,4 +180,64 @@ func TestRecordedSoonAfterDelivery(t *testing.T) {
 			time.Sleep(time.Duration(i) * time.Millisecond)
 		}
 	}, Sink{&shelf{}, "carbon", true, 0})
+}
+
+func TestNothingIsRecordedBeforeEveryRequiredSinkHasIt(t *testing.T) {
+	a, b, optional := &shelf{}, &shelf{}, &shelf{fault: always(errAway)}
+	l := &book{}
+	l.check = func(recorded sdk.Batch) {
+		for _, d := range recorded {
+			if !slices.Contains(a.held(), d) || !slices.Contains(b.held(), d) {
+				t.Errorf("%v is recorded before every required sink has it", d)
+			}
+		}
+	}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		b.shut = make(chan struct{})
+		delivered := keep(t, d.Live, batch("a", 10))
+		synctest.Wait()
+		if got := l.held(); len(got) > 0 {
+			t.Errorf("recorded %v", got)
+		}
+		l.set(errors.New("redis is down"))
+		close(b.shut)
+		if err := delivered(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock
+		l.set(nil)
+		time.Sleep(5 * time.Second)
+		if got := l.held(); !slices.Equal(got, batch("a", 10)) {
+			t.Errorf("recorded %v after the ledger is back", got)
+		}
+	}, Sink{a, "a", true, 0}, Sink{b, "b", true, 0}, Sink{optional, "optional", false, 0})
+}
+
+func TestBackfillIsNotRecorded(t *testing.T) {
+	l := &book{}
+	s := &shelf{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		began := time.Now()
+		if err := keep(t, d.Fill, batch("old", 4*fillRate))(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 5*time.Second {
+			t.Errorf("%d datapoints of backfill were delivered in %v, want %d in a second", 4*fillRate, took, fillRate)
+		}
+		if got := l.held(); len(got) > 0 {
+			t.Errorf("backfill is recorded: %v", got[0])
+		}
+	}, Sink{s, "carbon", true, 0})
+}
+
+func TestRecordWithoutRequiredSinks(t *testing.T) {
+	l := &book{}
+	deliver(t, l, func(t *testing.T, d *Delivery) {
+		synctest.Wait()
+		keep(t, d.Live, batch("a", 3))
+		time.Sleep(time.Second) // of the test's own clock
+		if got := l.held(); len(got) != 3 {
+			t.Errorf("%d datapoints are recorded while no sink is required, want 3", len(got))
+		}
+	}, Sink{&shelf{fault: always(errAway)}, "optional", false, 0})
 }

@@ -159,6 +159,14 @@ func (s *Stream) decode(b sdk.Batch, records []journal.Record) (all sdk.Batch, g
 	return b, good
 }
 
+// unreadable waits a little before a reader reads the journal again.
+func (s *Stream) unreadable(ctx context.Context, reader string, err error) {
+	if ctx.Err() == nil {
+		slog.Error("the journal cannot be read", "journal", s.name, "reader", reader, "err", err)
+		sleep(ctx, time.Second)
+	}
+}
+
 // sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,30 @@ func (s *Sink) WriteAll(ctx context.Context, batches []sdk.Batch) error {
 	}
 	defer seat.calls.Done()
 	return s.judge(seat, seat.Plugin.(sdk.BulkSink).WriteAll(ctx, batches))
+}
+
+const (
+	// frameRoom is what a call to a sink takes of a message beside the batches: a few
+	// bytes for each of some tens. In bytes.
+	frameRoom = 4 << 10
+
+	// defaultLimit is less than what a message may have where the setup does not say.
+	defaultLimit = 32 << 20
+)
+
+// Capacity returns how many bytes of batches one call of WriteAll may bring to the
+// process that there is now; 0 as long as there is none, or one that is called over
+// gRPC, which is given one batch after the other.
+func (s *Sink) Capacity() int {
+	l := s.line.Load()
+	if l == nil {
+		return 0
+	}
+	seat := l.current()
+	if seat == nil || !seat.OverDataSocket() {
+		return 0
+	}
+	return max(0, cmp.Or(s.fleet.setup.MessageLimit, defaultLimit)-frameRoom)
 }
 
 // An Input is an input plugin of a fleet, whatever process it has just now.
