@@ -201,10 +201,13 @@ func readOutcomes(answer []byte, requests int) ([]answeredRequest, error) {
 		if o.request = int(c.Uint32()); o.request >= requests {
 			return nil, Invalidf("an answer to request %d of %d", o.request, requests)
 		}
-		if o.err = outcomeOf(&c); o.err != nil {
+		code, err := outcomeOf(&c)
+		if o.err = err; err != nil {
+			if code == codeTooLong {
+				o.err = errNoLink
+			}
 			continue
 		}
-		var err error
 		if o.submission, rows, err = readSubmission(&c, rows); err != nil {
 			return nil, err
 		}

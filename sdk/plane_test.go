@@ -148,16 +148,23 @@ func farEndOf(t testing.TB, conn net.Conn) *farEnd {
 	return &farEnd{t, conn, bufio.NewReader(conn)}
 }
 
-// requests reads a call to an input.
-func (f *farEnd) requests() (call uint64, requests []Request) {
+// call reads a call, and returns what stands behind its deadline.
+func (f *farEnd) call() (call uint64, c frame.Cursor) {
 	f.t.Helper()
 	_ = f.conn.SetReadDeadline(time.Now().Add(testPatience))
 	kind, call, data, err := frame.Read(f.r, planeLimit)
 	if err != nil || kind != frame.Call {
 		f.t.Fatalf("a frame of kind %d, %v; want a call", kind, err)
 	}
-	c := frame.Parts(data)
+	c = frame.Parts(data)
 	c.Uint64()
+	return call, c
+}
+
+// requests reads a call to an input.
+func (f *farEnd) requests() (call uint64, requests []Request) {
+	f.t.Helper()
+	call, c := f.call()
 	requests = make([]Request, c.Count(minRequest))
 	for i := range requests {
 		requests[i] = readRequest(&c)
