@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxGathered is how much of the requests that wait leaves together, in bytes. A
-	// longer request leaves alone.
+	// maxGathered bounds a frame with several requests, in bytes, unless the limit of the
+	// socket is less. A longer request leaves alone.
 	maxGathered = 1 << 20
 
 	// overdue is how long a frame may hold back the next without an answer to any of
@@ -41,6 +41,7 @@ func newGathering(l *link) *gathering {
 // A decoding is one request under way.
 type decoding struct {
 	request  Request
+	size     int          // of request in a frame
 	deadline time.Time    // zero: none
 	flight   *flight      // nil: it waits
 	place    int          // in flight
@@ -61,7 +62,7 @@ func (g *gathering) decode(ctx context.Context, r Request) (Submission, error) {
 		return Submission{}, err
 	}
 	d := decodings.Get().(*decoding)
-	d.request, d.flight = r, nil
+	d.request, d.size, d.flight = r, requestSize(&r), nil
 	d.deadline, _ = ctx.Deadline()
 	g.mu.Lock()
 	g.waiting = append(g.waiting, d)
@@ -140,9 +141,9 @@ func (g *gathering) goOn() {
 
 // next takes the requests of the next frame. The caller holds mu.
 func (g *gathering) next() []*decoding {
-	n, bytes := 0, 0
+	n, bytes, most := 0, callSize, min(maxGathered, g.limit)
 	for ; n < len(g.waiting); n++ {
-		if bytes += len(g.waiting[n].request.Body) + len(g.waiting[n].request.Query); n > 0 && bytes > maxGathered {
+		if bytes += g.waiting[n].size; n > 0 && bytes > most {
 			break
 		}
 	}

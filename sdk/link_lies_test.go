@@ -39,6 +39,7 @@ var lies = map[string]struct {
 	"no request":               {framed(frame.Answer, 1, answerOf(nil, "")), "0 requests of 1"},
 	"too many requests":        {framed(frame.Answer, 1, answerOf([]int{0, 0}, "")), "2 requests of 1"},
 	"another request":          {framed(frame.Answer, 1, answerOf([]int{1}, "")), "request 1 of 1"},
+	"the last of all places":   {framed(frame.Answer, 1, 0, 1, -1, 0, 0), "request 4294967295 of 1"},
 	"a count of requests":      {framed(frame.Answer, 1, 0, math.MaxUint32), ""},
 	"a count of datapoints":    {framed(frame.Answer, 1, math.MaxUint32, 1, 0, 0, 0), ""},
 	"datapoints that are none": {framed(frame.Answer, 1, 1, answerOf(upTo(1), strings.Repeat("k", 100))[4:]), "0 datapoints, and not 1"},

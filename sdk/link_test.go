@@ -60,7 +60,8 @@ func TestMoreThanAFrameShouldHoldLeavesOnSeveral(t *testing.T) {
 	far := farEndOf(t, plugin)
 	all := []<-chan asked{ask(t.Context(), in, Request{})}
 	call, _ := far.requests()
-	for i, size := range []int{maxGathered / 2, maxGathered / 2, 1, 2 * maxGathered, 1} {
+	const half = (maxGathered-callSize)/2 - minRequest
+	for i, size := range []int{half, half, 1, 2 * maxGathered, 1} {
 		all = append(all, ask(t.Context(), in, Request{Body: make([]byte, size)}))
 		eventually(t, "it waits", func() bool { return waitingFor(in.link) == i+1 })
 	}

@@ -49,6 +49,7 @@ func TestLyingNumbersTakeLittleMemory(t *testing.T) {
 			"as many batches as there is room for":    counted(size/8-1, zeros),
 			"as many datapoints as there is room for": counted(size/datapointSize-1, zeros),
 			"more than there is room for":             counted(1<<32-1, zeros),
+			"as many outcomes as there is room for":   framed(frame.Call, 1, 0, size/minOutcome-1, zeros[:size-8])[frame.HeaderSize:],
 			"dropped":                                 framed(frame.Call, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, size/4-16, zeros[:size-64])[frame.HeaderSize:],
 			"headers that are not there":              framed(frame.Call, 1, 1, 0, 0, 0, math.MaxUint32, zeros[:size-64])[frame.HeaderSize:],
 			"values that are not there":               framed(frame.Call, 1, 1, 0, 0, 0, 1, 0, 1<<27, zeros[:size-64])[frame.HeaderSize:],
