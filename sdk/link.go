@@ -119,23 +119,29 @@ func (l *link) send(parts net.Buffers, stop <-chan struct{}) bool {
 	case <-l.broken:
 		return false
 	}
-	_ = l.conn.SetWriteDeadline(time.Time{}) // a write tells what is wrong
-	select {
-	case <-stop:
+	for left := false; ; {
+		_ = l.conn.SetWriteDeadline(time.Time{}) // a write tells what is wrong
+		select {
+		case <-stop:
+			if left {
+				go l.sendRest(slices.Concat(parts...))
+				return true
+			}
+			<-l.turn
+			return false
+		default:
+		}
+		n, err := parts.WriteTo(l.conn)
+		left = left || n > 0
+		if errors.Is(err, os.ErrDeadlineExceeded) { // it may have been for another send
+			continue
+		}
+		if err != nil {
+			l.close(err)
+		}
 		<-l.turn
-		return false
-	default:
-	}
-	_, err := parts.WriteTo(l.conn)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		go l.sendRest(slices.Concat(parts...))
 		return true
 	}
-	if err != nil {
-		l.close(err)
-	}
-	<-l.turn
-	return true
 }
 
 // sendRest writes what is left of a frame, in the turn of that.
@@ -152,8 +158,17 @@ func (l *link) sendRest(rest []byte) {
 	}
 }
 
-// hurry has a send under way return.
+// hurry has a send under way return, if its stop is closed.
 func (l *link) hurry() { _ = l.conn.SetWriteDeadline(time.Unix(1, 0)) }
+
+// atEnd has f called at the end of ctx, unless heeded is called before. Of a context that
+// does not end it is not told.
+func atEnd(ctx context.Context, f func()) (heeded func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, f)
+}
 
 // cancel tells the plugin that nobody waits for a call any more.
 func (l *link) cancel(call uint64) {
@@ -191,6 +206,15 @@ func (l *link) take(call uint64, answer []byte) error {
 		l.forget(call)
 	}
 	return err
+}
+
+func (l *link) isBroken() bool {
+	select {
+	case <-l.broken:
+		return true
+	default:
+		return false
+	}
 }
 
 // close ends the link, and every call under way.

@@ -69,9 +69,9 @@ func TestALinkThatLies(t *testing.T) {
 			if got := inTime(t, "the call", first); got.s.Key != "portable" || got.err != nil {
 				t.Errorf("the call: %+v", got)
 			}
-			inTime(t, "the end of the link", in.link.broken)
-			if !strings.Contains(in.link.why.Error(), lie.why) {
-				t.Errorf("it broke because of %q, want %q", in.link.why, lie.why)
+			inTime(t, "the end of the link", in.link.link.broken)
+			if !strings.Contains(in.link.link.why.Error(), lie.why) {
+				t.Errorf("it broke because of %q, want %q", in.link.link.why, lie.why)
 			}
 			for range 3 {
 				if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || got.err != nil {
@@ -112,8 +112,8 @@ func TestALinkThatAnswersARequestTwice(t *testing.T) {
 	if o := inTime(t, "the second", f.group[1].done); o.err != errNoLink {
 		t.Errorf("the second: %+v", o)
 	}
-	if inTime(t, "the end of the link", in.link.broken); in.link.why != errAnsweredTwice {
-		t.Errorf("it broke because of %q", in.link.why)
+	if inTime(t, "the end of the link", in.link.link.broken); in.link.link.why != errAnsweredTwice {
+		t.Errorf("it broke because of %q", in.link.link.why)
 	}
 	if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || len(p.calls) != 1 {
 		t.Errorf("a later call: %+v", got)

@@ -43,9 +43,9 @@ func (l *link) write(ctx context.Context, batches []Batch) error {
 	frame.End(bytes, 0)
 	sent := len(bytes)-frame.HeaderSize <= l.limit
 	if sent {
-		stop := context.AfterFunc(ctx, l.hurry)
+		heeded := atEnd(ctx, l.hurry)
 		sent = l.send(net.Buffers{bytes}, ctx.Done())
-		stop()
+		heeded()
 	}
 	keepFrame(buffer, bytes)
 	if !sent {

@@ -14,7 +14,7 @@ func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
 	for name, deadline := range map[string]time.Duration{"cancelled": time.Hour, "expired": 300 * time.Millisecond} {
 		host, plugin := sockets(t)
 		in, _ := inputAt(t, host, planeLimit)
-		in.link.stuck = time.Hour
+		in.link.link.stuck = time.Hour
 		far := farEndOf(t, plugin)
 		body := make([]byte, 8<<20)
 		for i := range body {
@@ -22,7 +22,7 @@ func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)
 		stuck := ask(ctx, in, Request{Body: body})
-		eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+		eventually(t, "it is on its way", func() bool { return len(in.link.link.turn) == 1 })
 		if name == "cancelled" {
 			cancel()
 		}
@@ -54,7 +54,7 @@ func TestARequestThatAnotherCallerSends(t *testing.T) {
 	t.Parallel()
 	host, plugin := sockets(t)
 	in, _ := inputAt(t, host, planeLimit)
-	in.link.stuck = time.Hour
+	in.link.link.stuck = time.Hour
 	far := farEndOf(t, plugin)
 	group := []*decoding{{done: make(chan outcome, 1)}, {done: make(chan outcome, 1)}}
 	for _, d := range group {
@@ -66,7 +66,7 @@ func TestARequestThatAnotherCallerSends(t *testing.T) {
 		defer close(left)
 		in.link.leave(t.Context())
 	}()
-	eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+	eventually(t, "it is on its way", func() bool { return len(in.link.link.turn) == 1 })
 	given := make(chan struct{})
 	go func() {
 		defer close(given)
@@ -92,12 +92,12 @@ func TestAnAnswerThatIsFasterThanItsRequest(t *testing.T) {
 	early := ask(ctx, in, Request{Body: make([]byte, maxGathered)})
 	eventually(t, "it waits", func() bool { return waitingFor(in.link) == 1 })
 	go in.link.goOn()
-	eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+	eventually(t, "it is on its way", func() bool { return len(in.link.link.turn) == 1 })
 	far.answer(1, upTo(1), "early")
 	eventually(t, "it is answered", func() bool {
 		in.link.link.mu.Lock()
 		defer in.link.link.mu.Unlock()
-		return len(in.link.calls) == 0
+		return len(in.link.link.calls) == 0
 	})
 	cancel()
 	if got := inTime(t, "the call", early); got.s.Key != "early" && got.err != context.Canceled {
@@ -119,7 +119,7 @@ func TestAPluginThatReadsNothing(t *testing.T) {
 	if got := inTime(t, "the last", ask(ctx, in, Request{Body: make([]byte, 1<<20)})); !errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("it ends with %v", got.err)
 	}
-	inTime(t, "the end of the link", in.link.broken)
+	inTime(t, "the end of the link", in.link.link.broken)
 	if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || got.err != nil {
 		t.Errorf("a later call: %+v", got)
 	}

@@ -128,7 +128,7 @@ func TestASlowRequestHoldsUpNoFrameMate(t *testing.T) {
 	eventually(t, "the call is over", func() bool {
 		in.link.link.mu.Lock()
 		defer in.link.link.mu.Unlock()
-		return len(in.link.calls) == 0
+		return len(in.link.link.calls) == 0
 	})
 }
 
@@ -165,7 +165,7 @@ func TestACallThatIsGivenUpIsCancelled(t *testing.T) {
 	eventually(t, "the plugin has given it up", func() bool {
 		in.link.link.mu.Lock()
 		defer in.link.link.mu.Unlock()
-		return len(in.link.calls) == 0
+		return len(in.link.link.calls) == 0
 	})
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

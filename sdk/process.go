@@ -69,15 +69,7 @@ func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
 // OverDataSocket reports whether the plugin's method is called over a data socket. A
 // plugin that offers none, or whose socket has broken, is called over gRPC.
 func (p *Process[T]) OverDataSocket() bool {
-	if p.link == nil {
-		return false
-	}
-	select {
-	case <-p.link.broken:
-		return false
-	default:
-		return true
-	}
+	return p.link != nil && !p.link.isBroken()
 }
 
 // Check asks the plugin whether it would work now.
