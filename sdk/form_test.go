@@ -283,7 +283,7 @@ func FuzzWhatAHostSays(f *testing.F) {
 		g := openGuest(t, Input(decodes(func(context.Context, Request) (Submission, error) { return Submission{}, nil })))
 		go func() {
 			defer close(ended)
-			(&dock{answerer: answerInput(g), limit: 1 << 16, conn: plugin, underWay: make(map[uint64]context.CancelFunc)}).run()
+			newDock(answerInput(g), 1<<16, plugin).run()
 		}()
 		_ = host.SetDeadline(time.Now().Add(testPatience))
 		_, _ = host.Write(says)

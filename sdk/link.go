@@ -2,19 +2,16 @@ package sdk
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"fluxgate/sdk/internal/frame"
-	"fluxgate/sdk/internal/peer"
 )
 
 // errNoLink says that a call did not go over the data socket, or that it broke
@@ -59,28 +56,6 @@ type caller interface {
 
 	// lost is told that no answer will come. It may follow an answer.
 	lost()
-}
-
-// dialLink connects to the data socket that a plugin has named. It must be in the
-// folder of the host's sockets, if there is one, from which it is then removed; that
-// of a process that was attached to must be its own.
-func dialLink(ctx context.Context, s Spec, pid int, path string) (*link, error) {
-	if s.Attach == "" && s.SocketDir != "" && filepath.Dir(path) != filepath.Clean(s.SocketDir) {
-		return nil, errors.New("it is not in the folder for sockets")
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if s.Attach != "" {
-		if listener, err := peer.Of(conn.(*net.UnixConn)); err != nil || listener != pid {
-			_ = conn.Close()
-			return nil, cmp.Or(err, fmt.Errorf("process %d listens there, not %d", listener, pid))
-		}
-	} else if s.SocketDir != "" {
-		_ = os.Remove(path) // the plugin may have been faster
-	}
-	return newLink(conn, s.limit()), nil
 }
 
 func newLink(conn net.Conn, limit int) *link {

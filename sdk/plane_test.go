@@ -84,7 +84,7 @@ func serveDock[T any](t testing.TB, conn net.Conn, plugin T, limit int, answer f
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		(&dock{answerer: answer(g), limit: limit, conn: conn, underWay: make(map[uint64]context.CancelFunc)}).run()
+		newDock(answer(g), limit, conn).run()
 	}()
 	t.Cleanup(func() {
 		_ = conn.Close()

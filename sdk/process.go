@@ -34,7 +34,8 @@ type Process[T any] struct {
 	conn      *grpc.ClientConn
 	remote    wire.PluginClient
 	health    grpc_health_v1.HealthClient
-	link      *link       // to its data socket; nil: none
+	offered   bool        // the plugin has named a data socket
+	link      *link       // to that; nil: none
 	leaving   atomic.Bool // it was asked to leave, or is being ended
 }
 
@@ -71,6 +72,10 @@ func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
 func (p *Process[T]) OverDataSocket() bool {
 	return p.link != nil && !p.link.isBroken()
 }
+
+// OffersDataSocket reports whether the plugin has named a data socket when it was
+// opened, of use or not. A host that calls over gRPC alone does not ask for one.
+func (p *Process[T]) OffersDataSocket() bool { return p.offered }
 
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {
