@@ -20,7 +20,9 @@ func answerSink(g *guest[Sink]) answerer {
 			return err
 		}
 		err = g.call(func(s Sink) error { return recovered(func() error { return writeAll(ctx, s, batches) }) })
-		keepList(list, rows)
+		if ctx.Err() == nil { // else what the sink has begun may go on for a while
+			keepList(list, rows)
+		}
 		buffer := frames.Get().(*[]byte)
 		b := appendOutcome(v.begin((*buffer)[:0]), err)
 		v.send(b)

@@ -41,3 +41,30 @@ func TestACallThatIsUnderWayAlready(t *testing.T) {
 		})
 	}
 }
+
+// A sink that returns because its time is over may leave something behind that reads the
+// batch a little longer.
+func TestABatchWhoseTimeIsOver(t *testing.T) {
+	var kept []Batch
+	ctx, cancel := context.WithCancel(t.Context())
+	sink := answerSink(openGuest(t, Sink(writes(func(_ context.Context, b Batch) error {
+		if kept = append(kept, b); len(kept) == 1 {
+			cancel()
+		}
+		return ctx.Err()
+	}))))
+	silent := voice{limit: planeLimit, send: func([]byte) {}}
+	call := func(ctx context.Context, metric string) {
+		c := frame.Parts(appendBatches(nil, []Batch{{{Metric: metric}}}))
+		if err := sink.answer(ctx, &c, silent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call(ctx, "over")
+	for range 100 {
+		call(t.Context(), "later")
+	}
+	if kept[0][0].Metric != "over" {
+		t.Errorf("it has become that of %q", kept[0][0].Metric)
+	}
+}

@@ -109,15 +109,24 @@ func TestAnAnswerThatIsFasterThanItsRequest(t *testing.T) {
 // time.
 func TestAPluginThatReadsNothing(t *testing.T) {
 	t.Parallel()
-	host, _ := sockets(t)
+	host, plugin := sockets(t)
 	in, p := inputAt(t, host, planeLimit)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	for range 20 { // the first is stuck, and those behind it wait
+	first, cancelFirst := context.WithCancel(t.Context())
+	stuck := ask(first, in, Request{Body: make([]byte, 1<<20)})
+	if _, err := farEndOf(t, plugin).r.Peek(1); err != nil { // a part of it has left
+		t.Fatal(err)
+	}
+	for range 20 { // which wait behind it
 		go func() { _, _ = in.Decode(ctx, Request{Body: make([]byte, 1<<20)}) }()
 	}
 	if got := inTime(t, "the last", ask(ctx, in, Request{Body: make([]byte, 1<<20)})); !errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("it ends with %v", got.err)
+	}
+	cancelFirst()
+	if got := inTime(t, "the first", stuck); !errors.Is(got.err, context.Canceled) {
+		t.Errorf("the first ends with %v", got.err)
 	}
 	inTime(t, "the end of the link", in.link.link.broken)
 	if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || got.err != nil {

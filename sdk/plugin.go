@@ -26,7 +26,9 @@ type Input interface {
 // same batch may succeed later, and [ErrInvalid] when it never will; any other
 // error counts as ErrUnavailable. The host retries a batch whole, so a sink must
 // accept a datapoint it already has. A batch holds at most 5,000 datapoints or
-// 512 KiB. Write must be safe for concurrent use and must not keep the batch.
+// 512 KiB. Write must be safe for concurrent use and must not keep the batch, whose
+// memory is another batch's when Write has returned: what goes on behind it, such as in a
+// goroutine that was not waited for, needs a copy. The strings in it may be kept.
 type Sink interface {
 	Write(context.Context, Batch) error
 }
