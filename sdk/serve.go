@@ -232,7 +232,7 @@ type opener[C, T any] struct {
 	defaults C
 	open     func(context.Context, C) (T, error)
 	guest    *guest[T]
-	answer   answerer // of the data socket; nil: there is none
+	answer   answerer // of the data socket, of which there is none without a function
 }
 
 func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, error) {

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,7 +41,7 @@ type Spec struct {
 	SocketDir    string         // folder for its socket, at most 90 bytes long; empty: the system's
 	MessageLimit int            // largest message in either direction, in bytes; 0: 33 MiB
 	Env          []string       // more of the program's environment, as NAME=VALUE; it has nothing of the host's
-	Log          *slog.Logger   // where its log lines go; nil: slog's default, with Name
+	Log          *slog.Logger   // where its log lines go; nil: slog's default
 
 	// Portable has every call go over gRPC, as those to plugins in other languages do,
 	// also where the plugin offers a data socket.
@@ -221,13 +222,7 @@ func (s Spec) client(newRelay func() *relay) *plugin.ClientConfig {
 	}
 }
 
-// log returns where log lines go.
-func (s Spec) log() *slog.Logger {
-	if s.Log == nil {
-		return slog.Default().With("plugin", s.Name)
-	}
-	return s.Log
-}
+func (s Spec) log() *slog.Logger { return cmp.Or(s.Log, slog.Default()) }
 
 func (s Spec) limit() int {
 	if s.MessageLimit == 0 {
