@@ -254,3 +254,27 @@ func waitingFor(g *gathering) int {
 	defer g.mu.Unlock()
 	return len(g.waiting)
 }
+
+// answersOf returns the outcomes of requests, which an input is sent as one call.
+func answersOf(t *testing.T, in Input, requests []Request) map[int]outcome {
+	t.Helper()
+	h, c := &heard{}, frame.Parts(callOf(requests...))
+	if err := answerInput(openGuest(t, in)).answer(t.Context(), &c, h.voice(planeLimit)); err != nil {
+		t.Fatal(err)
+	}
+	all, answered := make(map[int]outcome), 0
+	for _, b := range h.frames {
+		got, err := readOutcomes(b, len(requests))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range got {
+			all[o.request] = o.outcome
+		}
+		answered += len(got)
+	}
+	if answered != len(requests) || len(all) != len(requests) {
+		t.Fatalf("%d answers to %d requests", answered, len(requests))
+	}
+	return all
+}
