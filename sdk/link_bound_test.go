@@ -53,14 +53,15 @@ func sendMany(t *testing.T, r Request, size, limit int) {
 	far := farEndOf(t, plugin)
 	const many = 40
 	all := []<-chan asked{ask(t.Context(), in, Request{})}
-	call, requests := far.requests()
+	call, _ := far.requests()
 	for i := range many {
 		all = append(all, ask(t.Context(), in, r))
 		eventually(t, "it waits", func() bool { return waitingFor(in.link) == i+1 })
 	}
 	far.answer(call, upTo(1), "")
-	for got := 0; got < many; got += len(requests) {
-		call, requests = far.requests()
+	for got := 0; got < many; {
+		call, requests := far.requests()
+		got += len(requests)
 		if most := min(maxGathered, limit) / size; len(requests) > most {
 			t.Errorf("%d requests of %d bytes leave together, want at most %d", len(requests), size, most)
 		}
