@@ -74,9 +74,9 @@ func ReadBatch(b Batch, data []byte) (Batch, error) {
 	return longer, nil
 }
 
-// CountBatch returns how many datapoints the columns in data say that they hold, as
+// countBatch returns how many datapoints the columns in data say that they hold, as
 // far as data has room for them; 0 for what is no batch.
-func CountBatch(data []byte) int {
+func countBatch(data []byte) int {
 	n, _, _ := splitColumns(data)
 	return n
 }

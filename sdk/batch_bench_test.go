@@ -19,37 +19,24 @@ func BenchmarkBoundary(b *testing.B) {
 	}
 	data := AppendBatch(nil, batch)
 	arrived, rows := make([]byte, len(data)), make(Batch, 0, datapoints)
-	perDatapoint := func(b *testing.B) {
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/datapoints, "ns/datapoint")
-		b.ReportAllocs()
-	}
-	touch := func(rows Batch) {
-		var sum float64
-		var all int64
-		for i := range rows {
-			sum += rows[i].Value
-			all += rows[i].Timestamp + int64(len(rows[i].Metric))
-		}
-		touched = sum + float64(all)
-	}
 	b.Run("memcpy", func(b *testing.B) {
 		for b.Loop() {
 			copy(arrived, data)
 		}
-		perDatapoint(b)
+		perDatapoint(b, datapoints)
 	})
 	b.Run("append", func(b *testing.B) {
 		for b.Loop() {
 			data = AppendBatch(data[:0], batch)
 		}
-		perDatapoint(b)
+		perDatapoint(b, datapoints)
 	})
 	b.Run("read", func(b *testing.B) {
 		for b.Loop() {
 			rows, _ = ReadBatch(rows[:0], data)
 			touch(rows)
 		}
-		perDatapoint(b)
+		perDatapoint(b, datapoints)
 	})
 	b.Run("both", func(b *testing.B) {
 		for b.Loop() {
@@ -60,6 +47,22 @@ func BenchmarkBoundary(b *testing.B) {
 			}
 			touch(got)
 		}
-		perDatapoint(b)
+		perDatapoint(b, datapoints)
 	})
+}
+
+func perDatapoint(b *testing.B, datapoints int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(datapoints), "ns/datapoint")
+	b.ReportAllocs()
+}
+
+// touch reads datapoints.
+func touch(rows Batch) {
+	var sum float64
+	var all int64
+	for i := range rows {
+		sum += rows[i].Value
+		all += rows[i].Timestamp + int64(len(rows[i].Metric))
+	}
+	touched = sum + float64(all)
 }

@@ -44,7 +44,7 @@ func FuzzReadBatch(f *testing.F) {
 		kept := bytes.Clone(data)
 		before := Batch{{"before", 1, 2}}
 		b, err := ReadBatch(before, data)
-		if n := CountBatch(data); n*datapointSize > len(data) || err == nil && n != len(b)-1 {
+		if n := countBatch(data); n*datapointSize > len(data) || err == nil && n != len(b)-1 {
 			t.Fatalf("%d datapoints in %d bytes, of which %d are read", n, len(data), len(b)-1)
 		}
 		if !bytes.Equal(data, kept) || b[0] != before[0] {

@@ -110,7 +110,7 @@ func (s remoteSink) Write(ctx context.Context, b Batch) error { return s.WriteAl
 func (s remoteSink) WriteAll(ctx context.Context, batches []Batch) error {
 	if s.link != nil {
 		if err := s.link.write(ctx, batches); err != errNoLink {
-			return err
+			return ofCall(ctx, err)
 		}
 	}
 	for _, b := range batches {
@@ -160,7 +160,7 @@ func dialInput(c grpc.ClientConnInterface, l *link) Input {
 func (i remoteInput) Decode(ctx context.Context, r Request) (Submission, error) {
 	if i.link != nil {
 		if s, err := i.link.decode(ctx, r); err != errNoLink {
-			return s, err
+			return s, ofCall(ctx, err)
 		}
 	}
 	w, err := i.InputClient.Decode(ctx, packRequest(r))

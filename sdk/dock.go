@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -36,9 +34,6 @@ type voice struct {
 // begin appends the header of an answer, which send completes.
 func (v voice) begin(dst []byte) []byte { return frame.Begin(dst, frame.Answer, v.call) }
 
-// joinTimeout is how long a plugin waits for its host at a data socket.
-const joinTimeout = StartTimeout
-
 // A dock is the plugin's end of a data socket.
 type dock struct {
 	answerer
@@ -52,35 +47,19 @@ type dock struct {
 	underWay map[uint64]context.CancelFunc // calls
 }
 
-// offer returns the path of a new data socket, at which one host is awaited for
-// joinTimeout. It is removed when the host has come.
-func offer(a answerer, limit int) (path string, err error) {
-	folder, forget := os.Getenv(socketDirEnv), func() {}
-	if folder == "" {
-		if folder, err = os.MkdirTemp("", "fluxgate-data-"); err != nil { // 0700
-			return "", err
-		}
-		forget = func() { _ = os.Remove(folder) }
-	}
-	path = filepath.Join(folder, fmt.Sprintf("data%d", os.Getpid()))
-	_ = os.Remove(path) // what a host has not used
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+func newDock(a answerer, limit int, conn net.Conn) *dock {
+	return &dock{answerer: a, limit: limit, conn: conn, underWay: make(map[uint64]context.CancelFunc)}
+}
+
+// serve answers the host that takes an offer.
+func (o *offer) serve(a answerer, limit int) {
+	conn, err := o.accept()
 	if err != nil {
-		forget()
-		return "", err
+		slog.Warn("the host has not come to the data socket", "err", err)
 	}
-	go func() {
-		defer forget()
-		_ = listener.SetDeadline(time.Now().Add(joinTimeout))
-		conn, err := listener.Accept()
-		_ = listener.Close() // which removes the socket
-		if err != nil {
-			slog.Warn("the host has not come to the data socket", "err", err)
-			return
-		}
-		(&dock{answerer: a, limit: limit, conn: conn, underWay: make(map[uint64]context.CancelFunc)}).run()
-	}()
-	return path, nil
+	if conn != nil {
+		newDock(a, limit, conn).run()
+	}
 }
 
 // relief is how long who has read a call works on it before somebody else reads on.
@@ -104,7 +83,11 @@ func (d *dock) read(r *bufio.Reader) {
 		case err == nil && kind == frame.Call:
 			c := frame.Parts(data)
 			ctx, cancel := contextOf(c.Uint64())
-			d.enter(call, cancel)
+			if !d.enter(call, cancel) {
+				cancel()
+				d.end(fmt.Errorf("call %d is made while it is under way", call))
+				return
+			}
 			d.relief.Reset(relief)
 			d.work(ctx, call, &c)
 			if !d.relief.Stop() {
@@ -137,7 +120,7 @@ func (d *dock) giveUp(why error) {
 
 // work answers one call.
 func (d *dock) work(ctx context.Context, call uint64, c *frame.Cursor) {
-	defer d.cancel(call)
+	defer d.exit(call)
 	d.sending.RLock()
 	defer d.sending.RUnlock()
 	if err := d.answer(ctx, c, voice{d.limit, d.send, call}); err != nil {
@@ -164,17 +147,29 @@ func contextOf(left uint64) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), time.Duration(min(left, math.MaxInt64)))
 }
 
-func (d *dock) enter(call uint64, cancel context.CancelFunc) {
+// enter notes a call. It returns false if it is under way.
+func (d *dock) enter(call uint64, cancel context.CancelFunc) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.underWay[call] != nil {
+		return false
+	}
 	d.underWay[call] = cancel
+	return true
+}
+
+// exit notes that a call is over.
+func (d *dock) exit(call uint64) {
+	d.cancel(call)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.underWay, call)
 }
 
 // cancel ends the context of a call, if it is under way.
 func (d *dock) cancel(call uint64) {
 	d.mu.Lock()
 	cancel := d.underWay[call]
-	delete(d.underWay, call)
 	d.mu.Unlock()
 	if cancel != nil {
 		cancel()

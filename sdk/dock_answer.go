@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"unsafe"
 
 	"fluxgate/sdk/internal/frame"
 )
@@ -14,14 +15,14 @@ var errNoCall = errors.New("a frame that is no call")
 func answerSink(g *guest[Sink]) answerer {
 	return answerer{sending: &g.sending, answer: func(ctx context.Context, c *frame.Cursor, v voice) error {
 		list := lists.Get().(*[]Datapoint)
-		defer lists.Put(list)
 		batches, rows, err := readBatches(c, (*list)[:0])
 		if err != nil {
 			return err
 		}
 		err = g.call(func(s Sink) error { return recovered(func() error { return writeAll(ctx, s, batches) }) })
-		clear(rows)
-		*list = rows
+		if ctx.Err() == nil { // else what the sink has begun may go on for a while
+			keepList(list, rows)
+		}
 		buffer := frames.Get().(*[]byte)
 		b := appendOutcome(v.begin((*buffer)[:0]), err)
 		v.send(b)
@@ -33,13 +34,21 @@ func answerSink(g *guest[Sink]) answerer {
 // lists are the datapoints of calls to a sink, which does not keep them.
 var lists = sync.Pool{New: func() any { return new([]Datapoint) }}
 
+// keepList has a list used again, which has become rows.
+func keepList(list *[]Datapoint, rows Batch) {
+	clear(rows)
+	if *list = rows; cap(rows) <= maxKeptFrame/int(unsafe.Sizeof(Datapoint{})) {
+		lists.Put(list)
+	}
+}
+
 // readBatches reads the batches of a call. They are parts of rows.
 func readBatches(c *frame.Cursor, rows Batch) (batches []Batch, all Batch, err error) {
 	parts := make([][]byte, c.Count(4+countSize))
 	datapoints := 0
 	for i := range parts {
 		parts[i] = c.Bytes()
-		datapoints += CountBatch(parts[i])
+		datapoints += countBatch(parts[i])
 	}
 	if c.Err() != nil {
 		return nil, rows, errNoCall

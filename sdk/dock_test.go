@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"fluxgate/sdk/internal/frame"
 )
@@ -108,21 +110,34 @@ func TestCallsThatAreNone(t *testing.T) {
 		"bytes to spare":      framed(frame.Call, 1, 0, 0, request, 0)[frame.HeaderSize:],
 		"a batch of an input": framed(frame.Call, 1, 0, 0, appendBatches(nil, []Batch{{{Metric: "a"}}}))[frame.HeaderSize:],
 	}
+	in := Input(decodes(func(context.Context, Request) (Submission, error) { return Submission{}, nil }))
 	for name, data := range calls {
-		host, plugin := sockets(t)
-		serveDock(t, plugin, Input(decodes(func(context.Context, Request) (Submission, error) { return Submission{}, nil })), planeLimit, answerInput)
-		if _, err := host.Write(framed(frame.Call, 1, data)); err != nil {
-			t.Fatal(err)
-		}
-		if kind, _, _, err := frame.Read(bufio.NewReader(host), planeLimit); err == nil {
-			t.Errorf("to an input, %s: answered with kind %d", name, kind)
-		}
+		t.Run(name, func(t *testing.T) { refuses(t, in, answerInput, framed(frame.Call, 1, data)) })
+	}
+}
+
+// refuses tells a plugin what ends the connection.
+func refuses[T any](t *testing.T, plugin T, answer func(*guest[T]) answerer, says []byte) {
+	t.Helper()
+	host, end := sockets(t)
+	serveDock(t, end, plugin, planeLimit, answer)
+	_ = host.SetDeadline(time.Now().Add(testPatience))
+	if _, err := host.Write(says); err != nil {
+		t.Fatal(err)
+	}
+	kind, _, _, err := frame.Read(bufio.NewReader(host), planeLimit)
+	if err == nil {
+		t.Errorf("answered with kind %d", kind)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays")
 	}
 }
 
 // What is no call ends the connection to a sink, too.
 func TestCallsOfASinkThatAreNone(t *testing.T) {
 	batch := AppendBatch(nil, Batch{{Metric: "a"}})
+	sink := Sink(writes(func(context.Context, Batch) error { return nil }))
 	for name, data := range map[string][]byte{
 		"nothing":        nil,
 		"many batches":   framed(frame.Call, 1, 0, 0, 1<<31)[frame.HeaderSize:],
@@ -131,14 +146,7 @@ func TestCallsOfASinkThatAreNone(t *testing.T) {
 		"cut off":        framed(frame.Call, 1, 0, 0, 1, len(batch), batch[:len(batch)-1])[frame.HeaderSize:],
 		"bytes to spare": framed(frame.Call, 1, 0, 0, 1, len(batch), batch, 0)[frame.HeaderSize:],
 	} {
-		host, plugin := sockets(t)
-		serveDock(t, plugin, Sink(writes(func(context.Context, Batch) error { return nil })), planeLimit, answerSink)
-		if _, err := host.Write(framed(frame.Call, 1, data)); err != nil {
-			t.Fatal(err)
-		}
-		if kind, _, _, err := frame.Read(bufio.NewReader(host), planeLimit); err == nil {
-			t.Errorf("to a sink, %s: answered with kind %d", name, kind)
-		}
+		t.Run(name, func(t *testing.T) { refuses(t, sink, answerSink, framed(frame.Call, 1, data)) })
 	}
 }
 
@@ -146,14 +154,7 @@ func TestFramesThatAreNoneOfAHost(t *testing.T) {
 	for name, says := range map[string][]byte{
 		"an answer": framed(frame.Answer, 1), "no kind": framed(0, 1), "no frame": []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 	} {
-		host, plugin := sockets(t)
-		serveDock(t, plugin, Input(decodes(nil)), planeLimit, answerInput)
-		if _, err := host.Write(says); err != nil {
-			t.Fatal(err)
-		}
-		if kind, _, _, err := frame.Read(bufio.NewReader(host), planeLimit); err == nil {
-			t.Errorf("%s: answered with kind %d", name, kind)
-		}
+		t.Run(name, func(t *testing.T) { refuses(t, Input(decodes(nil)), answerInput, says) })
 	}
 }
 
@@ -236,51 +237,51 @@ func (b bulk) WriteAll(_ context.Context, batches []Batch) error { return b.all(
 
 func TestSeveralBatchesAtOnce(t *testing.T) {
 	sent := []Batch{{{Metric: "a", Timestamp: 1, Value: 2}}, nil, {{Metric: "b"}, {Metric: "c\xff", Timestamp: -1}}}
-	var mu sync.Mutex
-	var one, all []Batch
-	copied := func(b Batch) Batch {
-		c := append(Batch{}, b...)
-		for i := range c {
-			c[i].Metric = strings.Clone(c[i].Metric)
-		}
-		return c
+	for _, inBulk := range []bool{false, true} {
+		t.Run(fmt.Sprint("in bulk: ", inBulk), func(t *testing.T) {
+			one, all := make(chan Batch, 10), make(chan Batch, 10) // given to either method
+			sink := Sink(writes(func(_ context.Context, b Batch) error { one <- copied(b); return nil }))
+			if inBulk {
+				sink = bulk{sink.(writes), func(batches []Batch) error {
+					for _, b := range batches {
+						all <- copied(b)
+					}
+					return nil
+				}}
+			}
+			host, plugin := sockets(t)
+			serveDock(t, plugin, sink, planeLimit, answerSink)
+			remote, _ := sinkAt(t, host, planeLimit)
+			if err := remote.WriteAll(t.Context(), sent); err != nil {
+				t.Error(err)
+			}
+			given, other := one, all
+			if inBulk {
+				given, other = all, one
+			}
+			if got := drain(given); fmt.Sprint(got) != fmt.Sprint(sent) || len(other) > 0 {
+				t.Errorf("it was given %v, and %d in the other way", got, len(other))
+			}
+			err := remote.Write(t.Context(), sent[0])
+			if got := drain(one); err != nil || len(got) != 1 || len(all) > 0 {
+				t.Errorf("a single batch: %v, %v", got, err)
+			}
+		})
 	}
-	write := writes(func(_ context.Context, b Batch) error {
-		mu.Lock()
-		defer mu.Unlock()
-		one = append(one, copied(b))
-		return nil
-	})
-	for name, sink := range map[string]Sink{"one by one": write, "in bulk": bulk{write, func(batches []Batch) error {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, b := range batches {
-			all = append(all, copied(b))
-		}
-		return nil
-	}}} {
-		host, plugin := sockets(t)
-		serveDock(t, plugin, sink, planeLimit, answerSink)
-		remote, _ := sinkAt(t, host, planeLimit)
-		if err := remote.WriteAll(t.Context(), sent); err != nil {
-			t.Error(err)
-		}
-		mu.Lock()
-		got := one
-		if name == "in bulk" {
-			got = all
-		}
-		if len(one)+len(all) != len(sent) || fmt.Sprint(got) != fmt.Sprint(sent) {
-			t.Errorf("%s: it was given %v and %v", name, one, all)
-		}
-		one, all = nil, nil
-		mu.Unlock()
-		err := remote.Write(t.Context(), sent[0])
-		mu.Lock()
-		if err != nil || len(one) != 1 || len(all) != 0 {
-			t.Errorf("%s: a single batch: %v, %v, %v", name, one, all, err)
-		}
-		one, all = nil, nil
-		mu.Unlock()
+}
+
+func copied(b Batch) Batch {
+	c := append(Batch{}, b...)
+	for i := range c {
+		c[i].Metric = strings.Clone(c[i].Metric)
 	}
+	return c
+}
+
+// drain takes what is in a channel.
+func drain[T any](c chan T) (all []T) {
+	for len(c) > 0 {
+		all = append(all, <-c)
+	}
+	return all
 }

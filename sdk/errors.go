@@ -53,9 +53,10 @@ func toWire(err error) error {
 	return status.Error(code, text)
 }
 
-// codeOf returns how an error crosses the wire.
+// codeOf returns how an error crosses the wire, in UTF-8.
 func codeOf(err error) (codes.Code, string) {
 	text := cut(err.Error(), maxErrorText)
+	text = cut(string([]rune(text)), maxErrorText) // what is no letter has become longer
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			return k.code, text
@@ -87,10 +88,13 @@ func fromWire(err error) error {
 	return errorOf(s.Code(), s.Message())
 }
 
-// fromCall is fromWire for a call with a context: one that was ended by nobody's will
-// but that of the connection did not succeed for now.
-func fromCall(ctx context.Context, err error) error {
-	if err = fromWire(err); errors.Is(err, context.Canceled) && ctx.Err() == nil {
+// fromCall is fromWire for a call with a context.
+func fromCall(ctx context.Context, err error) error { return ofCall(ctx, fromWire(err)) }
+
+// ofCall returns the error of a call with a context: one that was cancelled by somebody
+// else did not succeed for now.
+func ofCall(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return Unavailablef("%s", err)
 	}
 	return err

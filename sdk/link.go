@@ -2,19 +2,16 @@ package sdk
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"fluxgate/sdk/internal/frame"
-	"fluxgate/sdk/internal/peer"
 )
 
 // errNoLink says that a call did not go over the data socket, or that it broke
@@ -61,28 +58,6 @@ type caller interface {
 	lost()
 }
 
-// dialLink connects to the data socket that a plugin has named. It must be in the
-// folder of the host's sockets, if there is one, from which it is then removed; that
-// of a process that was attached to must be its own.
-func dialLink(ctx context.Context, s Spec, pid int, path string) (*link, error) {
-	if s.Attach == "" && s.SocketDir != "" && filepath.Dir(path) != filepath.Clean(s.SocketDir) {
-		return nil, errors.New("it is not in the folder for sockets")
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if s.Attach != "" {
-		if listener, err := peer.Of(conn.(*net.UnixConn)); err != nil || listener != pid {
-			_ = conn.Close()
-			return nil, cmp.Or(err, fmt.Errorf("process %d listens there, not %d", listener, pid))
-		}
-	} else if s.SocketDir != "" {
-		_ = os.Remove(path) // the plugin may have been faster
-	}
-	return newLink(conn, s.limit()), nil
-}
-
 func newLink(conn net.Conn, limit int) *link {
 	l := &link{conn: conn, limit: limit, stuck: stuckTimeout, turn: make(chan struct{}, 1), calls: make(map[uint64]caller), broken: make(chan struct{})}
 	go l.receive()
@@ -119,23 +94,29 @@ func (l *link) send(parts net.Buffers, stop <-chan struct{}) bool {
 	case <-l.broken:
 		return false
 	}
-	_ = l.conn.SetWriteDeadline(time.Time{}) // a write tells what is wrong
-	select {
-	case <-stop:
+	for left := false; ; {
+		_ = l.conn.SetWriteDeadline(time.Time{}) // a write tells what is wrong
+		select {
+		case <-stop:
+			if left {
+				go l.sendRest(slices.Concat(parts...))
+				return true
+			}
+			<-l.turn
+			return false
+		default:
+		}
+		n, err := parts.WriteTo(l.conn)
+		left = left || n > 0
+		if errors.Is(err, os.ErrDeadlineExceeded) { // it may have been for another send
+			continue
+		}
+		if err != nil {
+			l.close(err)
+		}
 		<-l.turn
-		return false
-	default:
-	}
-	_, err := parts.WriteTo(l.conn)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		go l.sendRest(slices.Concat(parts...))
 		return true
 	}
-	if err != nil {
-		l.close(err)
-	}
-	<-l.turn
-	return true
 }
 
 // sendRest writes what is left of a frame, in the turn of that.
@@ -152,8 +133,17 @@ func (l *link) sendRest(rest []byte) {
 	}
 }
 
-// hurry has a send under way return.
+// hurry has a send under way return, if its stop is closed.
 func (l *link) hurry() { _ = l.conn.SetWriteDeadline(time.Unix(1, 0)) }
+
+// atEnd has f called at the end of ctx, unless heeded is called before. Of a context that
+// does not end it is not told.
+func atEnd(ctx context.Context, f func()) (heeded func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, f)
+}
 
 // cancel tells the plugin that nobody waits for a call any more.
 func (l *link) cancel(call uint64) {
@@ -191,6 +181,15 @@ func (l *link) take(call uint64, answer []byte) error {
 		l.forget(call)
 	}
 	return err
+}
+
+func (l *link) isBroken() bool {
+	select {
+	case <-l.broken:
+		return true
+	default:
+		return false
+	}
 }
 
 // close ends the link, and every call under way.

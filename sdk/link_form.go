@@ -17,6 +17,9 @@ import (
 // of dropped names and these, the batch and the backfill. Text and batches stand
 // behind their length, in bytes.
 
+// callSize is how much of a call to an input stands before its requests, in bytes.
+const callSize = 8 + 4
+
 // appendCall appends a frame that calls an input. Long bodies are parts of their own. It
 // returns all parts, the bytes appended, and the length of the frame behind its header.
 func appendCall(dst []byte, call uint64, group []*decoding) (parts net.Buffers, b []byte, length int) {
@@ -76,6 +79,18 @@ func appendHead(b []byte, r *Request) []byte {
 	return b
 }
 
+// requestSize is how much of a frame a request takes, in bytes.
+func requestSize(r *Request) int {
+	size := minRequest + len(r.Route) + len(r.Method) + len(r.Query) + len(r.Body)
+	for name, values := range r.Header {
+		size += 4 + len(name) + 4
+		for _, value := range values {
+			size += 4 + len(value)
+		}
+	}
+	return size
+}
+
 // minRequest is the least that a request takes, in bytes.
 const minRequest = 4 * 5
 
@@ -84,9 +99,14 @@ func readRequest(c *frame.Cursor) Request {
 	const usual = 32 // headers, whatever their number is said to be
 	headers := c.Count(8)
 	r.Header = make(http.Header, min(headers, usual))
-	for range headers {
-		name := c.Text()
-		values := make([]string, c.Count(4))
+	var room []string // for values of several headers
+	for left := headers; left > 0; left-- {
+		name, n := c.Text(), c.Count(4)
+		if room == nil || len(room) < n {
+			room = make([]string, max(n, min(left, usual)))
+		}
+		values := room[:n:n]
+		room = room[n:]
 		for i := range values {
 			values[i] = c.Text()
 		}
@@ -181,7 +201,7 @@ func readColumns(c *frame.Cursor, rows Batch) (b, all Batch, err error) {
 // minOutcome is the least that a request takes in an answer, in bytes.
 const minOutcome = 12
 
-// An answered is a request that has an outcome.
+// An answeredRequest is a request that has an outcome.
 type answeredRequest struct {
 	request int
 	outcome
@@ -191,20 +211,26 @@ type answeredRequest struct {
 func readOutcomes(answer []byte, requests int) ([]answeredRequest, error) {
 	c := frame.Parts(answer)
 	datapoints := c.Count(datapointSize)
-	outcomes := make([]answeredRequest, c.Count(minOutcome))
-	if len(outcomes) == 0 || len(outcomes) > requests {
-		return nil, Invalidf("an answer to %d requests of %d", len(outcomes), requests)
+	answered := c.Count(minOutcome)
+	if answered == 0 || answered > requests {
+		return nil, Invalidf("an answer to %d requests of %d", answered, requests)
 	}
+	outcomes := make([]answeredRequest, answered)
 	rows := make(Batch, 0, datapoints)
 	for i := range outcomes {
-		o := &outcomes[i]
-		if o.request = int(c.Uint32()); o.request >= requests {
-			return nil, Invalidf("an answer to request %d of %d", o.request, requests)
+		place := c.Uint32()
+		if place >= uint32(requests) {
+			return nil, Invalidf("an answer to request %d of %d", place, requests)
 		}
-		if o.err = outcomeOf(&c); o.err != nil {
+		o := &outcomes[i]
+		o.request = int(place)
+		code, err := outcomeOf(&c)
+		if o.err = err; err != nil {
+			if code == codeTooLong {
+				o.err = errNoLink
+			}
 			continue
 		}
-		var err error
 		if o.submission, rows, err = readSubmission(&c, rows); err != nil {
 			return nil, err
 		}

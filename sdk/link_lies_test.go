@@ -39,6 +39,7 @@ var lies = map[string]struct {
 	"no request":               {framed(frame.Answer, 1, answerOf(nil, "")), "0 requests of 1"},
 	"too many requests":        {framed(frame.Answer, 1, answerOf([]int{0, 0}, "")), "2 requests of 1"},
 	"another request":          {framed(frame.Answer, 1, answerOf([]int{1}, "")), "request 1 of 1"},
+	"the last of all places":   {framed(frame.Answer, 1, 0, 1, -1, 0, 0), "request 4294967295 of 1"},
 	"a count of requests":      {framed(frame.Answer, 1, 0, math.MaxUint32), ""},
 	"a count of datapoints":    {framed(frame.Answer, 1, math.MaxUint32, 1, 0, 0, 0), ""},
 	"datapoints that are none": {framed(frame.Answer, 1, 1, answerOf(upTo(1), strings.Repeat("k", 100))[4:]), "0 datapoints, and not 1"},
@@ -68,9 +69,9 @@ func TestALinkThatLies(t *testing.T) {
 			if got := inTime(t, "the call", first); got.s.Key != "portable" || got.err != nil {
 				t.Errorf("the call: %+v", got)
 			}
-			inTime(t, "the end of the link", in.link.broken)
-			if !strings.Contains(in.link.why.Error(), lie.why) {
-				t.Errorf("it broke because of %q, want %q", in.link.why, lie.why)
+			inTime(t, "the end of the link", in.link.link.broken)
+			if !strings.Contains(in.link.link.why.Error(), lie.why) {
+				t.Errorf("it broke because of %q, want %q", in.link.link.why, lie.why)
 			}
 			for range 3 {
 				if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || got.err != nil {
@@ -111,8 +112,8 @@ func TestALinkThatAnswersARequestTwice(t *testing.T) {
 	if o := inTime(t, "the second", f.group[1].done); o.err != errNoLink {
 		t.Errorf("the second: %+v", o)
 	}
-	if inTime(t, "the end of the link", in.link.broken); in.link.why != errAnsweredTwice {
-		t.Errorf("it broke because of %q", in.link.why)
+	if inTime(t, "the end of the link", in.link.link.broken); in.link.link.why != errAnsweredTwice {
+		t.Errorf("it broke because of %q", in.link.link.why)
 	}
 	if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || len(p.calls) != 1 {
 		t.Errorf("a later call: %+v", got)

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc/codes"
@@ -42,9 +43,9 @@ func (l *link) write(ctx context.Context, batches []Batch) error {
 	frame.End(bytes, 0)
 	sent := len(bytes)-frame.HeaderSize <= l.limit
 	if sent {
-		stop := context.AfterFunc(ctx, l.hurry)
+		heeded := atEnd(ctx, l.hurry)
 		sent = l.send(net.Buffers{bytes}, ctx.Done())
-		stop()
+		heeded()
 	}
 	keepFrame(buffer, bytes)
 	if !sent {
@@ -79,14 +80,14 @@ func keepFrame(buffer *[]byte, b []byte) {
 // readOutcome reads the outcome of a call.
 func readOutcome(answer []byte) (outcome, err error) {
 	c := frame.Parts(answer)
-	outcome = outcomeOf(&c)
+	_, outcome = outcomeOf(&c)
 	return outcome, c.Err()
 }
 
 // An outcome is a status code of gRPC, 0 for success, and the text of an error.
 
-// codeTooLong is that of an outcome which is longer than a frame may be. It is to be
-// asked for over the portable plane.
+// codeTooLong is that of a request whose submission is longer than a frame may be. It is
+// to be asked for over the portable plane.
 const codeTooLong = codes.ResourceExhausted
 
 func appendOutcome(dst []byte, err error) []byte {
@@ -94,18 +95,16 @@ func appendOutcome(dst []byte, err error) []byte {
 		return frame.AppendUint64(dst, 0) // no code, no text
 	}
 	code, text := codeOf(err)
-	return frame.AppendText(frame.AppendUint32(dst, uint32(code)), string([]rune(text))) // as gRPC has it, UTF-8
+	return frame.AppendText(frame.AppendUint32(dst, uint32(code)), text)
 }
 
-func outcomeOf(c *frame.Cursor) error {
-	code, text := codes.Code(c.Uint32()), string(c.Bytes())
-	switch code {
-	case codes.OK:
-		return nil
-	case codeTooLong:
-		return errNoLink
+// outcomeOf reads an outcome. The error keeps nothing of the frame.
+func outcomeOf(c *frame.Cursor) (codes.Code, error) {
+	code, text := codes.Code(c.Uint32()), cut(c.Text(), maxErrorText)
+	if code == codes.OK {
+		return code, nil
 	}
-	return errorOf(code, text)
+	return code, errorOf(code, strings.Clone(text))
 }
 
 func appendBatches(dst []byte, batches []Batch) []byte {

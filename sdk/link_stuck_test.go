@@ -14,7 +14,7 @@ func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
 	for name, deadline := range map[string]time.Duration{"cancelled": time.Hour, "expired": 300 * time.Millisecond} {
 		host, plugin := sockets(t)
 		in, _ := inputAt(t, host, planeLimit)
-		in.link.stuck = time.Hour
+		in.link.link.stuck = time.Hour
 		far := farEndOf(t, plugin)
 		body := make([]byte, 8<<20)
 		for i := range body {
@@ -22,7 +22,7 @@ func TestWhatIsGivenUpOnItsWayIsNotReferredTo(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)
 		stuck := ask(ctx, in, Request{Body: body})
-		eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+		eventually(t, "it is on its way", func() bool { return len(in.link.link.turn) == 1 })
 		if name == "cancelled" {
 			cancel()
 		}
@@ -54,7 +54,7 @@ func TestARequestThatAnotherCallerSends(t *testing.T) {
 	t.Parallel()
 	host, plugin := sockets(t)
 	in, _ := inputAt(t, host, planeLimit)
-	in.link.stuck = time.Hour
+	in.link.link.stuck = time.Hour
 	far := farEndOf(t, plugin)
 	group := []*decoding{{done: make(chan outcome, 1)}, {done: make(chan outcome, 1)}}
 	for _, d := range group {
@@ -66,7 +66,7 @@ func TestARequestThatAnotherCallerSends(t *testing.T) {
 		defer close(left)
 		in.link.leave(t.Context())
 	}()
-	eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+	eventually(t, "it is on its way", func() bool { return len(in.link.link.turn) == 1 })
 	given := make(chan struct{})
 	go func() {
 		defer close(given)
@@ -91,16 +91,17 @@ func TestAnAnswerThatIsFasterThanItsRequest(t *testing.T) {
 	in.link.newest = &flight{} // which holds them back
 	early := ask(ctx, in, Request{Body: make([]byte, maxGathered)})
 	eventually(t, "it waits", func() bool { return waitingFor(in.link) == 1 })
+	answer := in.link.waiting[0].done
 	go in.link.goOn()
-	eventually(t, "it is on its way", func() bool { return len(in.link.turn) == 1 })
+	eventually(t, "it is on its way", func() bool { return len(in.link.link.turn) == 1 })
 	far.answer(1, upTo(1), "early")
-	eventually(t, "it is answered", func() bool {
+	eventually(t, "it has its answer", func() bool {
 		in.link.link.mu.Lock()
 		defer in.link.link.mu.Unlock()
-		return len(in.link.calls) == 0
+		return len(in.link.link.calls) == 0 && len(answer) == 0
 	})
 	cancel()
-	if got := inTime(t, "the call", early); got.s.Key != "early" && got.err != context.Canceled {
+	if got := inTime(t, "the call", early); got.s.Key != "early" || got.err != nil {
 		t.Errorf("the call: %+v", got)
 	}
 }
@@ -109,17 +110,26 @@ func TestAnAnswerThatIsFasterThanItsRequest(t *testing.T) {
 // time.
 func TestAPluginThatReadsNothing(t *testing.T) {
 	t.Parallel()
-	host, _ := sockets(t)
+	host, plugin := sockets(t)
 	in, p := inputAt(t, host, planeLimit)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	for range 20 { // the first is stuck, and those behind it wait
+	first, cancelFirst := context.WithCancel(t.Context())
+	stuck := ask(first, in, Request{Body: make([]byte, 1<<20)})
+	if _, err := farEndOf(t, plugin).r.Peek(1); err != nil { // a part of it has left
+		t.Fatal(err)
+	}
+	for range 20 { // which wait behind it
 		go func() { _, _ = in.Decode(ctx, Request{Body: make([]byte, 1<<20)}) }()
 	}
 	if got := inTime(t, "the last", ask(ctx, in, Request{Body: make([]byte, 1<<20)})); !errors.Is(got.err, context.DeadlineExceeded) {
 		t.Errorf("it ends with %v", got.err)
 	}
-	inTime(t, "the end of the link", in.link.broken)
+	cancelFirst()
+	if got := inTime(t, "the first", stuck); !errors.Is(got.err, context.Canceled) {
+		t.Errorf("the first ends with %v", got.err)
+	}
+	inTime(t, "the end of the link", in.link.link.broken)
 	if got := inTime(t, "a later call", ask(t.Context(), in, Request{})); got.s.Key != "portable" || got.err != nil {
 		t.Errorf("a later call: %+v", got)
 	}

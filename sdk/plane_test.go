@@ -84,7 +84,7 @@ func serveDock[T any](t testing.TB, conn net.Conn, plugin T, limit int, answer f
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		(&dock{answerer: answer(g), limit: limit, conn: conn, underWay: make(map[uint64]context.CancelFunc)}).run()
+		newDock(answer(g), limit, conn).run()
 	}()
 	t.Cleanup(func() {
 		_ = conn.Close()
@@ -148,16 +148,23 @@ func farEndOf(t testing.TB, conn net.Conn) *farEnd {
 	return &farEnd{t, conn, bufio.NewReader(conn)}
 }
 
-// requests reads a call to an input.
-func (f *farEnd) requests() (call uint64, requests []Request) {
+// call reads a call, and returns what stands behind its deadline.
+func (f *farEnd) call() (call uint64, c frame.Cursor) {
 	f.t.Helper()
 	_ = f.conn.SetReadDeadline(time.Now().Add(testPatience))
 	kind, call, data, err := frame.Read(f.r, planeLimit)
 	if err != nil || kind != frame.Call {
 		f.t.Fatalf("a frame of kind %d, %v; want a call", kind, err)
 	}
-	c := frame.Parts(data)
+	c = frame.Parts(data)
 	c.Uint64()
+	return call, c
+}
+
+// requests reads a call to an input.
+func (f *farEnd) requests() (call uint64, requests []Request) {
+	f.t.Helper()
+	call, c := f.call()
 	requests = make([]Request, c.Count(minRequest))
 	for i := range requests {
 		requests[i] = readRequest(&c)
@@ -246,4 +253,28 @@ func waitingFor(g *gathering) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.waiting)
+}
+
+// answersOf returns the outcomes of requests, which an input is sent as one call.
+func answersOf(t *testing.T, in Input, requests []Request) map[int]outcome {
+	t.Helper()
+	h, c := &heard{}, frame.Parts(callOf(requests...))
+	if err := answerInput(openGuest(t, in)).answer(t.Context(), &c, h.voice(planeLimit)); err != nil {
+		t.Fatal(err)
+	}
+	all, answered := make(map[int]outcome), 0
+	for _, b := range h.frames {
+		got, err := readOutcomes(b, len(requests))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range got {
+			all[o.request] = o.outcome
+		}
+		answered += len(got)
+	}
+	if answered != len(requests) || len(all) != len(requests) {
+		t.Fatalf("%d answers to %d requests", answered, len(requests))
+	}
+	return all
 }

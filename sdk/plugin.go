@@ -13,6 +13,8 @@ import (
 // [ErrInvalid] only when not even a key can be read; what is wrong behind the
 // key goes into [Submission.Invalid]. It must be safe for concurrent use and
 // must not keep the request; what it returns may refer to the request's bytes.
+// Requests that travel together have one context, which ends with the last of their
+// deadlines, or when nobody waits for any of them.
 type Input interface {
 	Decode(context.Context, Request) (Submission, error)
 }
@@ -24,7 +26,9 @@ type Input interface {
 // same batch may succeed later, and [ErrInvalid] when it never will; any other
 // error counts as ErrUnavailable. The host retries a batch whole, so a sink must
 // accept a datapoint it already has. A batch holds at most 5,000 datapoints or
-// 512 KiB. Write must be safe for concurrent use and must not keep the batch.
+// 512 KiB. Write must be safe for concurrent use and must not keep the batch, whose
+// memory is another batch's when Write has returned: what goes on behind it, such as in a
+// goroutine that was not waited for, needs a copy. The strings in it may be kept.
 type Sink interface {
 	Write(context.Context, Batch) error
 }
@@ -81,6 +85,9 @@ type Request struct {
 // A request that turns out to be malformed behind its key is described by
 // Invalid, while Batch and Backfill hold what was read before that place: the
 // host judges those first, so that a sender is told of the first fault.
+//
+// Submissions that a host gets may share memory with those of other requests, all of
+// which stays for as long as any of them does: whoever keeps a part for long copies it.
 type Submission struct {
 	Key      string // the API key that the request carried, for the host to judge
 	Batch    Batch  // to be stored if fresh

@@ -34,7 +34,8 @@ type Process[T any] struct {
 	conn      *grpc.ClientConn
 	remote    wire.PluginClient
 	health    grpc_health_v1.HealthClient
-	link      *link       // to its data socket; nil: none
+	offered   bool        // the plugin has named a data socket
+	link      *link       // to that; nil: none
 	leaving   atomic.Bool // it was asked to leave, or is being ended
 }
 
@@ -69,16 +70,12 @@ func (p *Process[T]) Outdated() bool { return p.protocol < protocol }
 // OverDataSocket reports whether the plugin's method is called over a data socket. A
 // plugin that offers none, or whose socket has broken, is called over gRPC.
 func (p *Process[T]) OverDataSocket() bool {
-	if p.link == nil {
-		return false
-	}
-	select {
-	case <-p.link.broken:
-		return false
-	default:
-		return true
-	}
+	return p.link != nil && !p.link.isBroken()
 }
+
+// OffersDataSocket reports whether the plugin has named a data socket when it was
+// opened, of use or not. A host that calls over gRPC alone does not ask for one.
+func (p *Process[T]) OffersDataSocket() bool { return p.offered }
 
 // Check asks the plugin whether it would work now.
 func (p *Process[T]) Check(ctx context.Context) error {

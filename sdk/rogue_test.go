@@ -22,6 +22,7 @@ var rogues = map[string]struct {
 }{
 	"data-outside":      {false, uselessOffer},
 	"data-nobody":       {false, uselessOffer},
+	"data-sibling":      {false, uselessOffer},
 	"data-silent":       {true, ""},
 	"data-deaf":         {true, ""},
 	"data-garbage":      {false, brokenSocket},
@@ -80,11 +81,32 @@ func outrage(t *testing.T, program string, late bool, says string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var calls sync.WaitGroup
-	for _, call := range []func(context.Context) error{
+	annoy(t, late,
 		func(ctx context.Context) error { return sink.Plugin.Write(ctx, oneDatapoint) },
-		func(ctx context.Context) error { _, err := in.Plugin.Decode(ctx, sdk.Request{Query: "a"}); return err },
-	} {
+		func(ctx context.Context) error { _, err := in.Plugin.Decode(ctx, sdk.Request{Query: "a"}); return err })
+	if says != "" {
+		log.await(t, says, 2)
+	}
+	if got := log.order(brokenSocket, uselessOffer); says == "" && got != nil || len(got) > 2 {
+		t.Errorf("logged %q", got)
+	}
+	if left, _ := filepath.Glob(filepath.Join(sockets, "plugin*")); len(left) != 2 {
+		t.Errorf("of both plugins' sockets there is %q", left)
+	}
+	for _, stop := range []func(context.Context) error{sink.Stop, in.Stop} {
+		if err := stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(sockets, "data*")); left != nil {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// annoy makes calls of a rogue, of each kind some.
+func annoy(t *testing.T, late bool, kinds ...func(context.Context) error) {
+	var calls sync.WaitGroup
+	for _, call := range kinds {
 		calls.Go(func() {
 			for range 3 {
 				within(t, deadline/2, "a call", func() {
@@ -98,20 +120,6 @@ func outrage(t *testing.T, program string, late bool, says string) {
 		})
 	}
 	calls.Wait()
-	if says != "" {
-		log.await(t, says, 2)
-	}
-	if got := log.order(brokenSocket, uselessOffer); says == "" && got != nil || len(got) > 2 {
-		t.Errorf("logged %q", got)
-	}
-	for _, stop := range []func(context.Context) error{sink.Stop, in.Stop} {
-		if err := stop(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-	if left, _ := filepath.Glob(filepath.Join(sockets, "data*")); left != nil {
-		t.Errorf("left: %q", left)
-	}
 }
 
 // memory returns how much memory the system has given to this process, in bytes.

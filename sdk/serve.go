@@ -121,6 +121,7 @@ const leaveTimeout = 2 * time.Second
 // leave closes the plugin. What does not return must not keep the process: its
 // host may be gone.
 func leave[T any](g *guest[T]) {
+	g.offers.end()
 	closed := make(chan error, 1)
 	go func() { closed <- g.close() }()
 	select {
@@ -172,6 +173,7 @@ type guest[T any] struct {
 
 	sending sync.RWMutex // held for reading until an answer has left over the data socket
 
+	offers  offers
 	reopens bool // for the next host
 }
 
@@ -230,7 +232,7 @@ type opener[C, T any] struct {
 	defaults C
 	open     func(context.Context, C) (T, error)
 	guest    *guest[T]
-	answer   answerer // of the data socket; nil: there is none
+	answer   answerer // of the data socket, of which there is none without a function
 }
 
 func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, error) {
@@ -249,11 +251,17 @@ func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, 
 	if err := o.guest.set(p); err != nil || !w.GetData() || o.answer.answer == nil {
 		return &wire.Opened{}, err
 	}
-	path, err := offer(o.answer, messageLimit())
+	offer, err := o.guest.offers.next()
 	if err != nil {
 		slog.Warn("there is no data socket, which only costs speed", "err", err)
+		return &wire.Opened{}, nil
 	}
-	return &wire.Opened{DataSocket: path}, nil
+	limit := messageLimit()
+	if told := w.GetMessageLimit(); told > 0 {
+		limit = int(told)
+	}
+	go offer.serve(o.answer, limit)
+	return &wire.Opened{DataSocket: offer.path}, nil
 }
 
 func (o *opener[C, T]) Describe(context.Context, *wire.Nothing) (*wire.Description, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/hashicorp/go-plugin"
@@ -80,7 +81,7 @@ func start[T any](ctx context.Context, kind string, s Spec, dial func(grpc.Clien
 	if err := p.connect(ctx, kind, s); err != nil {
 		return nil, err
 	}
-	socket, err := p.open(ctx, kind, config, !s.Portable)
+	socket, err := p.open(ctx, kind, config, !s.Portable, s.limit())
 	if err != nil {
 		return nil, fmt.Errorf("open %s %q (%s): %w", kind, s.Name, s.program(), p.giveUp(err))
 	}
@@ -117,10 +118,8 @@ func (p *Process[T]) join(ctx context.Context, s Spec, socket string) {
 	if socket == "" || s.Portable {
 		return
 	}
-	log := s.Log
-	if log == nil {
-		log = slog.Default().With("plugin", s.Name)
-	}
+	p.offered = true
+	log := s.log()
 	link, err := dialLink(ctx, s, p.Pid(), socket)
 	if err != nil {
 		log.Warn("the plugin's data socket cannot be used, which only costs speed", "socket", socket, "err", err)
@@ -154,7 +153,7 @@ func (p *Process[T]) follow(l *link, log *slog.Logger) {
 // open opens the plugin if it describes itself as one of that kind with those
 // settings, or does not describe itself. It returns the data socket that the plugin
 // offers.
-func (p *Process[T]) open(ctx context.Context, kind string, config []byte, data bool) (socket string, err error) {
+func (p *Process[T]) open(ctx context.Context, kind string, config []byte, data bool, limit int) (socket string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
 	defer cancel()
 	description, err := p.Describe(ctx)
@@ -165,7 +164,7 @@ func (p *Process[T]) open(ctx context.Context, kind string, config []byte, data 
 	if err := description.admit(kind, config); err != nil {
 		return "", err
 	}
-	opened, err := p.remote.Open(ctx, &wire.Config{Json: config, Kind: kind, Data: data})
+	opened, err := p.remote.Open(ctx, &wire.Config{Json: config, Kind: kind, Data: data, MessageLimit: uint32(min(uint64(limit), math.MaxUint32))})
 	return opened.GetDataSocket(), fromWire(err)
 }
 
@@ -202,7 +201,7 @@ func (p *Process[T]) launch(ctx context.Context, s Spec) error {
 
 // relays returns what makes a relay for each stream of one process.
 func (s Spec) relays() func() *relay {
-	log := cmp.Or(s.Log, slog.Default())
+	log := s.log()
 	limit := newThrottle(log)
 	return func() *relay { return newRelay(log, limit) }
 }
@@ -222,6 +221,8 @@ func (s Spec) client(newRelay func() *relay) *plugin.ClientConfig {
 			grpc.MaxCallRecvMsgSize(s.limit()), grpc.MaxCallSendMsgSize(s.limit()))},
 	}
 }
+
+func (s Spec) log() *slog.Logger { return cmp.Or(s.Log, slog.Default()) }
 
 func (s Spec) limit() int {
 	if s.MessageLimit == 0 {

@@ -213,6 +213,31 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// A plugin's data socket is swept once the plugin is gone.
+func TestSweepOfDataSockets(t *testing.T) {
+	home := quarters(t)
+	var folders []string
+	for _, name := range []string{"living", "dead"} {
+		folder := filepath.Join(home, "fluxgate-data-"+name)
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(filepath.Join(folder, "data1"), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, folder)
+	}
+	lock := lockFolder(folders[0])
+	if lock == nil {
+		t.Fatal("it cannot be locked")
+	}
+	defer lock.Close()
+	sweepSockets()
+	if !exists(filepath.Join(folders[0], "data1")) {
+		t.Error("the data socket of a plugin that lives is swept")
+	}
+	if exists(folders[1]) {
+		t.Error("that of a plugin that died is left")
+	}
+}
+
 // Others can make files in the system's folder for temporary ones.
 func TestSweepIsNotLedAstray(t *testing.T) {
 	home := quarters(t)

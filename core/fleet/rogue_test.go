@@ -82,6 +82,7 @@ func TestRoguesHarmNobodyElse(t *testing.T) {
 		{"stays", succeeds, "plugin did not close"},
 		{"data-outside", succeeds, "data socket cannot be used"},
 		{"data-nobody", succeeds, "data socket cannot be used"},
+		{"data-sibling", succeeds, "data socket cannot be used"},
 		{"data-silent", late, ""},
 		{"data-deaf", late, ""},
 		{"data-garbage", succeeds, ""},

@@ -11,6 +11,10 @@ import (
 // socketPattern names the folders for plugins' sockets.
 const socketPattern = "fluxgate-sockets-"
 
+// offerPattern names those that plugins make for their data sockets where they are given
+// none. While one waits there for its host it holds a lock on its folder.
+const offerPattern = "fluxgate-data-"
+
 // socketParent returns the folder for these folders: the system's for temporary
 // files, unless a socket's path, of at most 107 bytes, would be too long there.
 func socketParent() string {
@@ -50,13 +54,15 @@ func (d *socketDir) remove() {
 	_ = d.lock.Close()
 }
 
-// sweepSockets removes the folders of servers that are gone.
+// sweepSockets removes the folders of servers and plugins that are gone.
 func sweepSockets() {
-	stale, _ := filepath.Glob(filepath.Join(socketParent(), socketPattern+"*")) // the pattern is sound
-	for _, path := range stale {
-		if lock := lockFolder(path); lock != nil {
-			_ = os.RemoveAll(path) // another user's stays
-			_ = lock.Close()
+	for _, pattern := range []string{socketPattern, offerPattern} {
+		stale, _ := filepath.Glob(filepath.Join(socketParent(), pattern+"*")) // the pattern is sound
+		for _, path := range stale {
+			if lock := lockFolder(path); lock != nil {
+				_ = os.RemoveAll(path) // another user's stays
+				_ = lock.Close()
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ var last = []sentence{{"keeps its data socket, if it offers one, whatever it is 
 // opens finds out whether the program offers a data socket, too.
 func opens(ctx context.Context, k *kit) error {
 	p, err := k.one(ctx)
-	if err == nil && p.OverDataSocket() {
+	if err == nil && p.OffersDataSocket() {
 		k.other = &kit{Program: k.Program, folder: k.folder, reading: k.reading, portable: true}
 	}
 	return err
@@ -53,7 +53,7 @@ func keepsItsDataSocket(ctx context.Context, k *kit) error {
 		}
 	}
 	if k.inspect(p); k.broken {
-		return brokenf("what it said on its data socket is no answer, or it has closed that")
+		return brokenf("nobody listens at its data socket, it has closed that, or what it said there is no answer: the host's log tells which")
 	}
 	return nil
 }

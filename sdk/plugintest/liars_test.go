@@ -71,12 +71,14 @@ var broken = map[string]map[string]string{
 
 // withoutSDK are lies that the sdk does not let a plugin tell. These liars are sinks.
 var withoutSDK = map[string]string{
-	"opening for everybody":       "opens once, and as its own kind",
-	"opening twice":               "opens once, and as its own kind",
-	"working unopened":            "is unavailable before it is opened and after it has drained",
-	"working when drained":        "is unavailable before it is opened and after it has drained",
-	"refusing when drained":       "is unavailable before it is opened and after it has drained",
-	"babbling on its data socket": "keeps its data socket, if it offers one, whatever it is asked",
+	"opening for everybody":         "opens once, and as its own kind",
+	"opening twice":                 "opens once, and as its own kind",
+	"working unopened":              "is unavailable before it is opened and after it has drained",
+	"working when drained":          "is unavailable before it is opened and after it has drained",
+	"refusing when drained":         "is unavailable before it is opened and after it has drained",
+	"babbling on its data socket":   "keeps its data socket, if it offers one, whatever it is asked",
+	"listening at no data socket":   "keeps its data socket, if it offers one, whatever it is asked",
+	"hanging up on its data socket": "keeps its data socket, if it offers one, whatever it is asked",
 }
 
 // program is this test binary under the name of a liar.

@@ -18,7 +18,8 @@
 // see everything. These pass:
 //
 //   - a sink that loses datapoints under more load, or with the power
-//   - a sink or resampler that keeps what it was given: the socket hides that
+//   - a sink that reads its batch when Write has returned, for what it finds there is
+//     most often what it was; or a resampler that keeps its series
 //   - an input that misunderstands what no case shows
 //   - a plugin that touches the network, or creates something, when it is opened
 //   - one that judges its settings wrongly, but for one that nobody knows

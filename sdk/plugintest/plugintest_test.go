@@ -55,7 +55,8 @@ type lenient struct {
 func serveLiar(kind, lie string) {
 	host := os.Getppid()
 	switch lie {
-	case "opening for everybody", "opening twice", "working unopened", "working when drained", "refusing when drained", "babbling on its data socket":
+	case "opening for everybody", "opening twice", "working unopened", "working when drained", "refusing when drained",
+		"babbling on its data socket", "listening at no data socket", "hanging up on its data socket":
 		serveRaw(lie)
 	case "describing vaguely":
 		serveAs(kind, lie, vague{}, func(c vague) string { return c.Path })

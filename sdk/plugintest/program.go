@@ -245,6 +245,7 @@ type plugin interface {
 	Stop(context.Context) error
 	Kill()
 	Done() <-chan struct{}
+	OffersDataSocket() bool
 	OverDataSocket() bool
 
 	// work has the plugin do something that it can.

@@ -90,22 +90,25 @@ func (r *rawLiar) Open(_ context.Context, c *wire.Config) (*wire.Opened, error) 
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	r.path = settings.Path
-	if r.lie == "babbling on its data socket" && c.GetData() {
-		return &wire.Opened{DataSocket: babble()}, nil
+	if does := onDataSocket[r.lie]; does != nil && c.GetData() {
+		return &wire.Opened{DataSocket: offer(does)}, nil
 	}
 	return &wire.Opened{}, nil
 }
 
-// babble returns a data socket with nothing sensible to say.
-func babble() string {
-	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), fmt.Sprint("data", os.Getpid()))
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return ""
-	}
-	go func() {
-		conn, err := listener.Accept()
+// onDataSocket is what a liar does with the listener of a data socket.
+var onDataSocket = map[string]func(net.Listener){
+	"listening at no data socket": func(l net.Listener) {
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		_ = l.Close()
+	},
+	"hanging up on its data socket": func(l net.Listener) {
+		if conn, err := l.Accept(); err == nil {
+			_ = conn.Close()
+		}
+	},
+	"babbling on its data socket": func(l net.Listener) {
+		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
@@ -113,7 +116,18 @@ func babble() string {
 			_, _ = conn.Write([]byte(strings.Repeat("bla", 100)))
 		}
 		_ = conn.Close()
-	}()
+	},
+}
+
+// offer returns a data socket.
+func offer(does func(net.Listener)) string {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), fmt.Sprint("data", os.Getpid()))
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return ""
+	}
+	go does(listener)
 	return path
 }
 

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0e\x66luxgate.proto\x12\x0b\x66luxgate.v1\"\t\n\x07Nothing\"2\n\x06\x43onfig\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x08\"\x1d\n\x06Opened\x12\x13\n\x0b\x64\x61ta_socket\x18\x01 \x01(\t\"S\n\x0b\x44\x65scription\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x07setting\x18\x03 \x03(\x0b\x32\x14.fluxgate.v1.Setting\"W\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0c\n\x04help\x18\x04 \x01(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x05 \x01(\x0c\"9\n\x05\x42\x61tch\x12\x0e\n\x06metric\x18\x01 \x03(\x0c\x12\x11\n\ttimestamp\x18\x02 \x03(\x03\x12\r\n\x05value\x18\x03 \x03(\x01\":\n\x06Series\x12\x0e\n\x06metric\x18\x01 \x01(\x0c\x12\x11\n\ttimestamp\x18\x02 \x03(\x03\x12\r\n\x05value\x18\x03 \x03(\x01\"A\n\x0cResampleCall\x12#\n\x06series\x18\x01 \x01(\x0b\x32\x13.fluxgate.v1.Series\x12\x0c\n\x04step\x18\x02 \x01(\x03\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x03(\x0c\"j\n\x07Request\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\x0c\x12#\n\x06header\x18\x04 \x03(\x0b\x32\x13.fluxgate.v1.Header\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"%\n\x05Reply\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"\xcb\x01\n\nSubmission\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12!\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x12.fluxgate.v1.Batch\x12$\n\x08\x62\x61\x63kfill\x18\x03 \x01(\x0b\x32\x12.fluxgate.v1.Batch\x12\x0f\n\x07\x64ropped\x18\x04 \x03(\x0c\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x11\n\tkey_check\x18\x06 \x01(\x08\x12\x0f\n\x07invalid\x18\x07 \x01(\x0c\x12!\n\x05reply\x18\x08 \x01(\x0b\x32\x12.fluxgate.v1.Reply2\xe0\x01\n\x06Plugin\x12:\n\x08\x44\x65scribe\x12\x14.fluxgate.v1.Nothing\x1a\x18.fluxgate.v1.Description\x12\x30\n\x04Open\x12\x13.fluxgate.v1.Config\x1a\x13.fluxgate.v1.Opened\x12\x33\n\x05\x43heck\x12\x14.fluxgate.v1.Nothing\x1a\x14.fluxgate.v1.Nothing\x12\x33\n\x05\x44rain\x12\x14.fluxgate.v1.Nothing\x1a\x14.fluxgate.v1.Nothing2@\n\x05Input\x12\x37\n\x06\x44\x65\x63ode\x12\x14.fluxgate.v1.Request\x1a\x17.fluxgate.v1.Submission29\n\x04Sink\x12\x31\n\x05Write\x12\x12.fluxgate.v1.Batch\x1a\x14.fluxgate.v1.Nothing2G\n\tResampler\x12:\n\x08Resample\x12\x19.fluxgate.v1.ResampleCall\x1a\x13.fluxgate.v1.SeriesB\x1cZ\x1a\x66luxgate/sdk/internal/wireb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0e\x66luxgate.proto\x12\x0b\x66luxgate.v1\"\t\n\x07Nothing\"I\n\x06\x43onfig\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x08\x12\x15\n\rmessage_limit\x18\x04 \x01(\r\"\x1d\n\x06Opened\x12\x13\n\x0b\x64\x61ta_socket\x18\x01 \x01(\t\"S\n\x0b\x44\x65scription\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x07setting\x18\x03 \x03(\x0b\x32\x14.fluxgate.v1.Setting\"W\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0c\n\x04help\x18\x04 \x01(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x05 \x01(\x0c\"9\n\x05\x42\x61tch\x12\x0e\n\x06metric\x18\x01 \x03(\x0c\x12\x11\n\ttimestamp\x18\x02 \x03(\x03\x12\r\n\x05value\x18\x03 \x03(\x01\":\n\x06Series\x12\x0e\n\x06metric\x18\x01 \x01(\x0c\x12\x11\n\ttimestamp\x18\x02 \x03(\x03\x12\r\n\x05value\x18\x03 \x03(\x01\"A\n\x0cResampleCall\x12#\n\x06series\x18\x01 \x01(\x0b\x32\x13.fluxgate.v1.Series\x12\x0c\n\x04step\x18\x02 \x01(\x03\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x03(\x0c\"j\n\x07Request\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\x0c\x12#\n\x06header\x18\x04 \x03(\x0b\x32\x13.fluxgate.v1.Header\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"%\n\x05Reply\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"\xcb\x01\n\nSubmission\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12!\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x12.fluxgate.v1.Batch\x12$\n\x08\x62\x61\x63kfill\x18\x03 \x01(\x0b\x32\x12.fluxgate.v1.Batch\x12\x0f\n\x07\x64ropped\x18\x04 \x03(\x0c\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x11\n\tkey_check\x18\x06 \x01(\x08\x12\x0f\n\x07invalid\x18\x07 \x01(\x0c\x12!\n\x05reply\x18\x08 \x01(\x0b\x32\x12.fluxgate.v1.Reply2\xe0\x01\n\x06Plugin\x12:\n\x08\x44\x65scribe\x12\x14.fluxgate.v1.Nothing\x1a\x18.fluxgate.v1.Description\x12\x30\n\x04Open\x12\x13.fluxgate.v1.Config\x1a\x13.fluxgate.v1.Opened\x12\x33\n\x05\x43heck\x12\x14.fluxgate.v1.Nothing\x1a\x14.fluxgate.v1.Nothing\x12\x33\n\x05\x44rain\x12\x14.fluxgate.v1.Nothing\x1a\x14.fluxgate.v1.Nothing2@\n\x05Input\x12\x37\n\x06\x44\x65\x63ode\x12\x14.fluxgate.v1.Request\x1a\x17.fluxgate.v1.Submission29\n\x04Sink\x12\x31\n\x05Write\x12\x12.fluxgate.v1.Batch\x1a\x14.fluxgate.v1.Nothing2G\n\tResampler\x12:\n\x08Resample\x12\x19.fluxgate.v1.ResampleCall\x1a\x13.fluxgate.v1.SeriesB\x1cZ\x1a\x66luxgate/sdk/internal/wireb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fluxgate_pb2', globals())
@@ -24,33 +24,33 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _NOTHING._serialized_start=31
   _NOTHING._serialized_end=40
   _CONFIG._serialized_start=42
-  _CONFIG._serialized_end=92
-  _OPENED._serialized_start=94
-  _OPENED._serialized_end=123
-  _DESCRIPTION._serialized_start=125
-  _DESCRIPTION._serialized_end=208
-  _SETTING._serialized_start=210
-  _SETTING._serialized_end=297
-  _BATCH._serialized_start=299
-  _BATCH._serialized_end=356
-  _SERIES._serialized_start=358
-  _SERIES._serialized_end=416
-  _RESAMPLECALL._serialized_start=418
-  _RESAMPLECALL._serialized_end=483
-  _HEADER._serialized_start=485
-  _HEADER._serialized_end=522
-  _REQUEST._serialized_start=524
-  _REQUEST._serialized_end=630
-  _REPLY._serialized_start=632
-  _REPLY._serialized_end=669
-  _SUBMISSION._serialized_start=672
-  _SUBMISSION._serialized_end=875
-  _PLUGIN._serialized_start=878
-  _PLUGIN._serialized_end=1102
-  _INPUT._serialized_start=1104
-  _INPUT._serialized_end=1168
-  _SINK._serialized_start=1170
-  _SINK._serialized_end=1227
-  _RESAMPLER._serialized_start=1229
-  _RESAMPLER._serialized_end=1300
+  _CONFIG._serialized_end=115
+  _OPENED._serialized_start=117
+  _OPENED._serialized_end=146
+  _DESCRIPTION._serialized_start=148
+  _DESCRIPTION._serialized_end=231
+  _SETTING._serialized_start=233
+  _SETTING._serialized_end=320
+  _BATCH._serialized_start=322
+  _BATCH._serialized_end=379
+  _SERIES._serialized_start=381
+  _SERIES._serialized_end=439
+  _RESAMPLECALL._serialized_start=441
+  _RESAMPLECALL._serialized_end=506
+  _HEADER._serialized_start=508
+  _HEADER._serialized_end=545
+  _REQUEST._serialized_start=547
+  _REQUEST._serialized_end=653
+  _REPLY._serialized_start=655
+  _REPLY._serialized_end=692
+  _SUBMISSION._serialized_start=695
+  _SUBMISSION._serialized_end=898
+  _PLUGIN._serialized_start=901
+  _PLUGIN._serialized_end=1125
+  _INPUT._serialized_start=1127
+  _INPUT._serialized_end=1191
+  _SINK._serialized_start=1193
+  _SINK._serialized_end=1250
+  _RESAMPLER._serialized_start=1252
+  _RESAMPLER._serialized_end=1323
 # @@protoc_insertion_point(module_scope)

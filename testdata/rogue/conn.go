@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
 	"path"
 	"strings"
 	"sync"
@@ -118,9 +119,10 @@ func (c *conn) answer(id uint32, method string) {
 		if c.act == stays {
 			return
 		}
+		cleanUp() // the host kills who has answered
 		c.reply(id, nil)
 		if method == "Shutdown" {
-			exit()
+			os.Exit(0)
 		}
 	default:
 		c.headers(id, true, ":status", "200", "content-type", "application/grpc", "grpc-status", "12")

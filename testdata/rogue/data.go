@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,6 +23,7 @@ const dataPrefix = "data-"
 var dataActs = map[string]func(c net.Conn, header []byte) error{
 	"data-outside":      nil, // it names a socket that is not in the folder for sockets
 	"data-nobody":       nil, // it names one that nobody listens at
+	"data-sibling":      nil, // it names one at which another plugin of the host waits for calls over gRPC
 	"data-silent":       func(net.Conn, []byte) error { return nil },
 	"data-deaf":         func(net.Conn, []byte) error { select {} },
 	"data-garbage":      func(c net.Conn, _ []byte) error { return says(c, []byte(strings.Repeat("this is no frame\r\n", 1000))) },
@@ -52,25 +54,46 @@ func offer(act string) []byte {
 	if !data {
 		return nil
 	}
-	folder := os.Getenv("PLUGIN_UNIX_SOCKET_DIR")
-	if act == "data-outside" {
-		folder = filepath.Dir(folder)
-	}
-	socket := filepath.Join(folder, fmt.Sprintf("data%d", os.Getpid()))
-	if act != "data-nobody" {
-		listener, err := net.Listen("unix", socket)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		removeAtEnd = socket
-		go serveData(listener, do)
-	}
-	return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), socket)
+	return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), dataSocket(act, do))
 }
 
-// removeAtEnd is a socket that nobody else removes.
-var removeAtEnd string
+// dataSocket returns the path that a rogue names.
+func dataSocket(act string, do func(net.Conn, []byte) error) string {
+	folder := os.Getenv("PLUGIN_UNIX_SOCKET_DIR")
+	own := filepath.Join(folder, fmt.Sprintf("data%d", os.Getpid()))
+	switch act {
+	case "data-nobody":
+		return own
+	case "data-sibling":
+		return sibling(folder)
+	case "data-outside":
+		own = filepath.Join(filepath.Dir(folder), filepath.Base(own))
+		removeAtEnd.Store(own)
+	}
+	listener, err := net.Listen("unix", own)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go serveData(listener, do)
+	return own
+}
+
+// sibling returns the socket of another plugin of the host, or, where there is none, its
+// own.
+func sibling(folder string) string {
+	own := filepath.Join(folder, fmt.Sprintf("plugin%d", os.Getpid()))
+	all, _ := filepath.Glob(filepath.Join(folder, "plugin*")) // the pattern is sound
+	for _, socket := range all {
+		if socket != own {
+			return socket
+		}
+	}
+	return own
+}
+
+// removeAtEnd is the path of a socket that nobody else removes.
+var removeAtEnd atomic.Value
 
 func serveData(l net.Listener, do func(net.Conn, []byte) error) {
 	for {

@@ -50,12 +50,12 @@ func leaveWithHost() {
 	for os.Getppid() == host {
 		time.Sleep(100 * time.Millisecond)
 	}
-	exit()
+	cleanUp()
+	os.Exit(0)
 }
 
-func exit() {
-	if removeAtEnd != "" {
-		_ = os.Remove(removeAtEnd) // the host may have been faster
+func cleanUp() {
+	if socket, ok := removeAtEnd.Load().(string); ok {
+		_ = os.Remove(socket)
 	}
-	os.Exit(0)
 }

@@ -32,8 +32,8 @@ type Cursor struct {
 // Parts returns a cursor at the beginning of data.
 func Parts(data []byte) Cursor { return Cursor{rest: data} }
 
-// Take returns the next n bytes.
-func (c *Cursor) Take(n int) []byte {
+// take returns the next n bytes.
+func (c *Cursor) take(n int) []byte {
 	if c.bad || n > len(c.rest) {
 		c.bad = true
 		return nil
@@ -45,7 +45,7 @@ func (c *Cursor) Take(n int) []byte {
 
 // Uint32 returns the next number.
 func (c *Cursor) Uint32() uint32 {
-	if b := c.Take(4); b != nil {
+	if b := c.take(4); b != nil {
 		return binary.LittleEndian.Uint32(b)
 	}
 	return 0
@@ -53,7 +53,7 @@ func (c *Cursor) Uint32() uint32 {
 
 // Uint64 returns the next number.
 func (c *Cursor) Uint64() uint64 {
-	if b := c.Take(8); b != nil {
+	if b := c.take(8); b != nil {
 		return binary.LittleEndian.Uint64(b)
 	}
 	return 0
@@ -77,7 +77,7 @@ func (c *Cursor) Bytes() []byte {
 		c.bad = c.bad || n != 0
 		return nil
 	}
-	return c.Take(int(n))
+	return c.take(int(n))
 }
 
 // Text is Bytes as a string that shares them.
@@ -93,6 +93,3 @@ func (c *Cursor) Err() error {
 	}
 	return nil
 }
-
-// Bad reports whether a part was not there.
-func (c *Cursor) Bad() bool { return c.bad }

@@ -26,7 +26,7 @@ type Kind uint32
 // The kinds of frames.
 const (
 	Call   Kind = 1 // from the host
-	Answer Kind = 2 // from the plugin: one for each call
+	Answer Kind = 2 // from the plugin: one for each call, or of an input several
 	Cancel Kind = 3 // from the host, empty: nobody waits for the answer any more
 )
 

@@ -50,7 +50,7 @@ func FuzzCursor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data, script []byte) {
 		c, at := Parts(data), 0
 		for _, step := range script {
-			bad := c.Bad()
+			bad := c.bad
 			var part []byte
 			var number uint64
 			switch step % 5 {
@@ -69,7 +69,7 @@ func FuzzCursor(f *testing.F) {
 					t.Fatalf("%d parts of %d bytes of %d", n, size, len(data))
 				}
 			}
-			if bad && (len(part) > 0 || number != 0 || !c.Bad()) {
+			if bad && (len(part) > 0 || number != 0 || !c.bad) {
 				t.Fatalf("a part of %d bytes, and the number %d, where something was missing", len(part), number)
 			}
 			after := len(data) - len(c.rest)
@@ -78,7 +78,7 @@ func FuzzCursor(f *testing.F) {
 			}
 			at = after
 		}
-		if (c.Err() == nil) != (!c.Bad() && at == len(data)) {
+		if (c.Err() == nil) != (!c.bad && at == len(data)) {
 			t.Fatalf("%v at %d of %d", c.Err(), at, len(data))
 		}
 	})

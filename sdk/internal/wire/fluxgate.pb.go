@@ -67,9 +67,10 @@ func (*Nothing) Descriptor() ([]byte, []int) {
 
 type Config struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`  // the plugin's settings, an object
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`  // what the host takes the plugin for: input, sink or resampler
-	Data          bool                   `protobuf:"varint,3,opt,name=data,proto3" json:"data,omitempty"` // the host can use a data socket
+	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`                                      // the plugin's settings, an object
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                                      // what the host takes the plugin for: input, sink or resampler
+	Data          bool                   `protobuf:"varint,3,opt,name=data,proto3" json:"data,omitempty"`                                     // the host can use a data socket
+	MessageLimit  uint32                 `protobuf:"varint,4,opt,name=message_limit,json=messageLimit,proto3" json:"message_limit,omitempty"` // largest frame there, in bytes; 0: PLUGIN_MESSAGE_LIMIT, which a program that waits for its host is not given
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -123,6 +124,13 @@ func (x *Config) GetData() bool {
 		return x.Data
 	}
 	return false
+}
+
+func (x *Config) GetMessageLimit() uint32 {
+	if x != nil {
+		return x.MessageLimit
+	}
+	return 0
 }
 
 type Opened struct {
@@ -767,11 +775,12 @@ var File_fluxgate_proto protoreflect.FileDescriptor
 const file_fluxgate_proto_rawDesc = "" +
 	"\n" +
 	"\x0efluxgate.proto\x12\vfluxgate.v1\"\t\n" +
-	"\aNothing\"D\n" +
+	"\aNothing\"i\n" +
 	"\x06Config\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\bR\x04data\")\n" +
+	"\x04data\x18\x03 \x01(\bR\x04data\x12#\n" +
+	"\rmessage_limit\x18\x04 \x01(\rR\fmessageLimit\")\n" +
 	"\x06Opened\x12\x1f\n" +
 	"\vdata_socket\x18\x01 \x01(\tR\n" +
 	"dataSocket\"k\n" +
