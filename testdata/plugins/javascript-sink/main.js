@@ -130,11 +130,10 @@ class Nonsense extends Error {}
 
 // offer returns the path of a data socket, at which one host is awaited.
 function offer() {
-  const file = path.join(folder, 'data' + process.pid)
   const listener = net.createServer(connection => { listener.close(); serve(connection) }) // which removes it
-  listener.listen(file)
+  listener.listen(dataSocket)
   setTimeout(() => listener.close(), 10_000).unref()
-  return file
+  return dataSocket
 }
 
 function serve(connection) {
@@ -216,16 +215,21 @@ if (process.env.PLUGIN_OF_FLUXGATE !== 'fluxgate.v1') {
 const limit = Number(process.env.PLUGIN_MESSAGE_LIMIT || 33 << 20)
 const folder = process.env.PLUGIN_UNIX_SOCKET_DIR || '/tmp'
 const socket = path.join(folder, 'plugin' + process.pid)
+const dataSocket = path.join(folder, 'data' + process.pid)
 const host = process.ppid
 
+function tidy() {
+  for (const file of [socket, dataSocket]) fs.rmSync(file, { force: true })
+}
+
 function leave() {
-  fs.rmSync(socket, { force: true })
+  tidy()
   process.exit(0)
 }
 
 setInterval(() => {
   if (process.ppid === host) return
-  fs.rmSync(socket, { force: true })
+  tidy()
   try { fs.rmdirSync(folder) } catch { /* of the host's plugins the last succeeds */ }
   leave()
 }, 1000)
