@@ -21,6 +21,8 @@ type fastSink struct {
 	Path string `koanf:"path" help:"the file that lines are appended to"`
 }
 
+var _ sdk.BulkSink = fastSink{}
+
 func (s fastSink) Write(ctx context.Context, b sdk.Batch) error {
 	return s.WriteAll(ctx, []sdk.Batch{b})
 }
@@ -65,6 +67,8 @@ func (f fastInput) Decode(_ context.Context, r sdk.Request) (sdk.Submission, err
 	}
 	return s, nil
 }
+
+var _ sdk.Recycler = fastInput{}
 
 func (f fastInput) Recycle(s sdk.Submission) { f.lists.Put(&s.Batch) }
 

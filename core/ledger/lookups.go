@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type lookups struct {
 	mu      sync.Mutex
 	running int
 	waiting []*lookup
+	failing bool      // the last round trip failed
 	retry   time.Time // not before this, after a failure
 }
 
@@ -188,10 +190,23 @@ func (l *lookups) trip(metrics []string) ([]Recorded, error) {
 	case <-timer.C:
 		a.err = context.DeadlineExceeded
 	}
-	if a.err != nil {
-		l.mu.Lock()
-		l.retry = time.Now().Add(breakTime)
-		l.mu.Unlock()
-	}
+	l.note(a.err)
 	return a.last, a.err
+}
+
+// note has the store left alone after a failure, and logs when failures begin and end.
+func (l *lookups) note(err error) {
+	l.mu.Lock()
+	before := l.failing
+	l.failing = err != nil
+	if l.failing {
+		l.retry = time.Now().Add(breakTime)
+	}
+	l.mu.Unlock()
+	switch {
+	case err == nil && before:
+		slog.Info("the ledger's store answers again")
+	case err != nil && !before:
+		slog.Warn("the ledger's store does not answer in time; datapoints pass unchecked", "err", err)
+	}
 }

@@ -1,8 +1,13 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,4 +63,43 @@ func TestNobodyWaitsWhoHasGivenUp(t *testing.T) {
 			t.Errorf("%d of %d lookups are answered, want at least %d", good, requests, least)
 		}
 	})
+}
+
+// A failing store answers when it is told to.
+type failing struct {
+	*memory
+	err error
+}
+
+func (s *failing) Last(_ context.Context, metrics []string) ([]Recorded, error) {
+	return make([]Recorded, len(metrics)), s.err
+}
+
+// That the store does not answer is logged once, with its words, and so is that it
+// does again.
+func TestFailedLookupsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	s := &failing{}
+	l := &lookups{store: s, most: 1}
+	for _, s.err = range []error{nil, errors.New("LOADING"), errors.New("LOADING"), nil, nil, errors.New("READONLY")} {
+		l.retry = time.Time{}
+		if _, err := l.last([]string{"a"}); err != s.err {
+			t.Fatalf("%v, want %v", err, s.err)
+		}
+	}
+	var said []string
+	for line := range strings.Lines(log.String()) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), "level=")
+		said = append(said, line)
+	}
+	want := []string{
+		`WARN msg="the ledger's store does not answer in time; datapoints pass unchecked" err=LOADING`,
+		`INFO msg="the ledger's store answers again"`,
+		`WARN msg="the ledger's store does not answer in time; datapoints pass unchecked" err=READONLY`,
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("the log says %q, want %q", said, want)
+	}
 }
