@@ -54,7 +54,6 @@ func (c *claim) find() {
 	for _, hash := range c.hashes {
 		c.at = append(c.at, t.guess(hash))
 	}
-	believed := c.ledger.believed()
 	for i, number := range c.at {
 		d := &c.batch[i]
 		if number != absent && !t.is(number, d.Metric) {
@@ -67,7 +66,7 @@ func (c *claim) find() {
 		}
 		e := t.entry(number)
 		e.round = round
-		if c.ledger.asks(e, d.Timestamp, believed) {
+		if c.ledger.asks(e, d.Timestamp) {
 			c.asked = append(c.asked, uint32(i))
 		}
 	}
@@ -75,9 +74,9 @@ func (c *claim) find() {
 
 // asks reports whether the store is to be asked about a metric before a datapoint
 // is judged. Others may have recorded something newer than e, and nothing older.
-func (l *Ledger) asks(e *entry, timestamp, believed int64) bool {
+func (l *Ledger) asks(e *entry, timestamp int64) bool {
 	if l.options.Shared {
-		return timestamp > e.newest || e.newest > believed
+		return timestamp > e.newest || e.newest > l.believed()
 	}
 	return e.state&known == 0
 }
