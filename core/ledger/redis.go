@@ -74,11 +74,7 @@ func (r *Redis) Record(ctx context.Context, dues []Due, ahead int64) error {
 			break
 		}
 		pieces.Go(func() error {
-			calls := r.together
-			if r.cluster {
-				calls = r.apart
-			}
-			err := r.run(ctx, calls(piece, ahead))
+			err := r.run(ctx, r.calls(piece, ahead))
 			if err != nil {
 				failed.Store(true)
 			}
