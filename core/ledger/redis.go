@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,8 @@ type Redis struct {
 	client  redis.UniversalClient
 	o       RedisOptions
 	cluster bool
+	each    atomic.Bool // strings are written one by one, as MSET is refused
+	told    sync.Once   // in the log
 }
 
 // Last implements [Store].

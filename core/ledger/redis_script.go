@@ -202,8 +202,8 @@ func entryTexts(dues []Due) []string {
 	return texts
 }
 
-// run makes the calls in one round trip. Where the script is not known yet, a
-// second one brings it along. It returns the first error; the other calls are
+// run makes the calls in one round trip. Where the script is not known yet, or MSET is
+// not allowed, a second one does without. It returns the first error; the other calls are
 // made all the same.
 func (r *Redis) run(ctx context.Context, calls []call) error {
 	done, err := r.pipe(ctx, calls)
@@ -218,6 +218,8 @@ func (r *Redis) run(ctx context.Context, calls []call) error {
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
 			calls[i][0], calls[i][1] = "eval", advanceText
 			again = append(again, calls[i])
+		case r.refusesMSet(err):
+			again = append(again, apiece(calls[i])...)
 		case err != nil && first == nil:
 			first = err
 		}
