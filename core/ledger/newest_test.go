@@ -198,3 +198,24 @@ func TestAFlushAndAJobDoNotRecordAtOnce(t *testing.T) {
 		t.Errorf("while a flush records, another and a job may: %v, %v", flush, other)
 	}
 }
+
+// A lookup that was answered before a job recorded must not be judged after what the job
+// brought has been forgotten.
+func TestWhatAJobRecordedIsKeptForALookupBeforeIt(t *testing.T) {
+	l, m := newLedger(Options{Metrics: 10})
+	fill(t, l, 20) // the first round is over
+	judge := l.Look(points("a", now))
+	m.entries["a"] = now + 10 // the job's, which is not told yet
+	if fresh := accept(t, l, points("a", now)); len(fresh) > 0 {
+		t.Errorf("fresh are %v, want what is newer than the job's", fresh)
+	}
+	recordAll(t, l, points("a", now+10))
+	fill(t, l, 100)
+	fresh, settle := judge()
+	if err := settle(nil); err != nil {
+		t.Error(err)
+	}
+	if collect(t, l); len(fresh) > 0 || m.entries["a"] != now+10 || m.back > 0 {
+		t.Errorf("fresh are %v, and %d is recorded, want %d", fresh, m.entries["a"], now+10)
+	}
+}
