@@ -46,11 +46,7 @@ func (w *world) look(t *rapid.T) {
 	w.l.lookups.retry = time.Time{}
 	judge := w.l.Look(b)
 	for range rapid.IntRange(0, 2).Draw(t, "meanwhile") {
-		if rapid.Bool().Draw(t, "flush meanwhile") {
-			w.flush(t)
-		} else {
-			w.job(t)
-		}
+		rapid.SampledFrom([]func(*rapid.T){w.flush, w.job}).Draw(t, "what")(t)
 	}
 	fresh, settle := judge()
 	newest := map[string]int64{}

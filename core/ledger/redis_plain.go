@@ -3,6 +3,8 @@ package ledger
 import (
 	"log/slog"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // plain reports whether d is written without a look at what is there. That takes
@@ -46,10 +48,10 @@ func apiece(entries call) []call {
 	return calls
 }
 
-// refusesMSet reports whether err says that the user may not use MSET, and has it left
-// alone until there is a new connection.
+// refusesMSet reports whether err, if any, says that MSET may not be used, and has it
+// left alone until there is a new connection.
 func (r *Redis) refusesMSet(err error) bool {
-	if err == nil || !strings.Contains(err.Error(), "'mset' command") {
+	if !redis.HasErrorPrefix(err, "unknown command") && (err == nil || !strings.Contains(err.Error(), "'mset' command")) {
 		return false
 	}
 	r.each.Store(true)

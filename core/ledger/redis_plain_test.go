@@ -53,16 +53,17 @@ func contents(t *testing.T, c redis.Cmdable) map[string]string {
 }
 
 func TestPlainEntriesAreThoseOfTheScript(t *testing.T) {
-	server := servers.Redis(t, append([]string{"--user"}, documentedUser(t)...)...)
-	c := operator(t, server)
+	server, without := servers.Redis(t, append([]string{"--user"}, documentedUser(t)...)...), servers.Redis(t, "--rename-command", "MSET", "")
 	b, _ := many(2*pieceLimit, now)
 	for i, value := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, math.Copysign(0, -1), 1e-7, 1e22, 4567.775} {
 		b = append(b, sdk.Datapoint{Metric: fmt.Sprintf("odd %d \xff\r\n", i), Timestamp: now + int64(i), Value: value})
 	}
-	for _, o := range []RedisOptions{{}, {Username: "fluxgate", Password: "PASSWORD"}} {
+	for o, server := range map[*RedisOptions]*servers.RedisServer{{}: server, {Username: "fluxgate", Password: "PASSWORD"}: server, {Database: 1}: without} {
+		c := redis.NewClient(&redis.Options{Network: "unix", Addr: server.Socket, DB: o.Database})
+		defer c.Close()
 		for _, o.Hash = range []bool{true, false} {
 			o.Addresses = []string{server.Address}
-			s := openTestRedis(t, o)
+			s := openTestRedis(t, *o)
 			half := dues(b)
 			for i := range half {
 				half[i].Newest = i%3 == 0

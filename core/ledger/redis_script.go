@@ -218,7 +218,7 @@ func (r *Redis) run(ctx context.Context, calls []call) error {
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
 			calls[i][0], calls[i][1] = "eval", advanceText
 			again = append(again, calls[i])
-		case r.refusesMSet(err):
+		case calls[i][0] == "mset" && r.refusesMSet(err):
 			again = append(again, apiece(calls[i])...)
 		case err != nil && first == nil:
 			first = err
