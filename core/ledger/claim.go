@@ -15,6 +15,7 @@ type claim struct {
 	asked  []uint32   // which of them the store was asked for
 	last   []Recorded // its answers; nil: it gave none
 	round  int        // of the lookup
+	doubts int        // of the ledger before it
 	fresh  []uint32   // which of them are fresh
 	number uint32     // among those under way
 	epoch  int        // of those

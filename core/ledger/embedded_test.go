@@ -52,7 +52,7 @@ func recordDues(t *testing.T, s Store, dues ...Due) []Due {
 }
 
 func due(metric string, timestamp int64, slot uint32) Due {
-	return Due{sdk.Datapoint{Metric: metric, Timestamp: timestamp, Value: float64(timestamp)}, slot}
+	return Due{Datapoint: sdk.Datapoint{Metric: metric, Timestamp: timestamp, Value: float64(timestamp)}, Slot: slot}
 }
 
 // has fails unless e has that of each metric, in a slot of its own, which it returns.

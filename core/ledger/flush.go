@@ -32,6 +32,7 @@ func (l *Ledger) Collect() (record func(context.Context) error) {
 	l.mu.Lock()
 	numbers := l.dirty
 	l.dirty = s.numbers
+	s.alone, s.overtook = !l.options.Shared, l.overtook
 	l.mu.Unlock()
 	s.numbers, s.dues = numbers[:0], slices.Grow(s.dues, len(numbers))
 	for piece := range slices.Chunk(numbers, collectLimit) {
@@ -49,9 +50,11 @@ func (l *Ledger) Collect() (record func(context.Context) error) {
 // A snapshot is what was accepted and not recorded at one time. There is one at a
 // time, which uses the room of the one before.
 type snapshot struct {
-	numbers []uint32 // of entries
-	dues    []Due    // of each
-	done    int      // how many of them are recorded
+	numbers  []uint32 // of entries
+	dues     []Due    // of each
+	done     int      // how many of them are recorded
+	alone    bool     // nobody else records, and no call has failed, so that dues may be the newest
+	overtook int      // of the ledger before the first was taken
 }
 
 // take adds those of numbers that are still to be recorded. It is called with the
@@ -70,7 +73,11 @@ func (s *snapshot) take(t *table, numbers []uint32) {
 			names = t.names.appendTo(names, e.place, e.length)
 		}
 		s.numbers = append(s.numbers, number)
-		s.dues = append(s.dues, Due{sdk.Datapoint{Timestamp: e.newest, Value: e.value}, e.slot})
+		s.dues = append(s.dues, Due{
+			Datapoint: sdk.Datapoint{Timestamp: e.newest, Value: e.value},
+			Slot:      e.slot,
+			Newest:    s.alone && e.state&(known|absurd) == known,
+		})
 	}
 	if len(names) == 0 {
 		return
@@ -100,8 +107,9 @@ func (l *Ledger) flush(ctx context.Context) error {
 	s := &l.snapshot
 	for s.done < len(s.dues) {
 		until := min(len(s.dues), s.done+l.most)
-		err := l.record(ctx, s.dues[s.done:until])
+		err := l.advance(ctx, s.dues[s.done:until])
 		if l.note(err); err != nil {
+			s.alone = false // what failed may still arrive
 			return err
 		}
 		for s.done < until {
@@ -112,6 +120,20 @@ func (l *Ledger) flush(ctx context.Context) error {
 	}
 	s.end()
 	return nil
+}
+
+// advance records dues of the snapshot while no call of Record is under way. Once
+// any of the snapshot is overtaken they count no more as the newest.
+func (l *Ledger) advance(ctx context.Context, dues []Due) error {
+	l.recording.Lock()
+	defer l.recording.Unlock()
+	l.mu.Lock()
+	newest := l.snapshot.alone && l.snapshot.overtook == l.overtook
+	l.mu.Unlock()
+	for i := 0; !newest && i < len(dues); i++ {
+		dues[i].Newest = false
+	}
+	return l.record(ctx, dues)
 }
 
 // flushed notes that what a flush took of entries is recorded.

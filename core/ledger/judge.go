@@ -14,7 +14,7 @@ func (c *claim) look(b sdk.Batch) {
 		c.hashes = append(c.hashes, l.table.hash(b[i].Metric))
 	}
 	l.mu.Lock()
-	c.round = l.looks.enter()
+	c.round, c.doubts = l.looks.enter(), l.doubts
 	c.find()
 	l.mu.Unlock()
 	if len(c.asked) == 0 {
@@ -130,17 +130,32 @@ func (c *claim) enter() {
 	}
 }
 
-// learn notes what the store has answered.
+// learn notes what the store has answered. After a call of Record that failed meanwhile
+// the answer is no more than a timestamp that the store had.
 func (c *claim) learn(believed int64) {
+	l := c.ledger
 	for j, recorded := range c.last {
-		number := c.at[c.asked[j]]
-		e := c.ledger.table.entry(number)
-		e.state |= known
+		e := l.table.entry(c.at[c.asked[j]])
 		e.slot = max(e.slot, recorded.Slot) // that may have been told meanwhile
-		if last := c.ledger.believe(recorded.Timestamp, believed); last > e.newest {
+		if recorded.Timestamp > believed {
+			e.state |= absurd
+		}
+		if last := l.believe(recorded.Timestamp, believed); last > e.newest {
+			l.overtake(e)
 			e.newest = last
 			e.state &^= dirty
 		}
+		if c.doubts == l.doubts {
+			e.state |= known
+		}
+	}
+}
+
+// overtake notes that the store may have something newer than what a flush has taken of
+// an entry. It is called with the lock held.
+func (l *Ledger) overtake(e *entry) {
+	if e.state&flushed != 0 {
+		l.overtook++
 	}
 }
 
@@ -157,7 +172,7 @@ func (l *Ledger) believe(timestamp, believed int64) int64 {
 func (l *Ledger) disbelieve(e *entry) {
 	l.absurd.Inc()
 	e.newest = 0
-	e.state &^= dirty
+	e.state = e.state&^dirty | absurd
 }
 
 // picked returns the fresh ones.

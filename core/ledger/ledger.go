@@ -20,10 +20,11 @@ type Store interface {
 	// Last returns what is recorded of each metric. It is asked for at most 1,000.
 	Last(ctx context.Context, metrics []string) ([]Recorded, error)
 	// Record enters what is due, each metric once. An entry never moves back,
-	// except one newer than ahead, which is not believed. After an error some may
-	// be entered; recording them again is right. A value that is not finite stands
-	// for None: the metric has points, and no value. A store with slots notes
-	// those that it finds or gives, unless it fails.
+	// except one newer than ahead, which is not believed; what is Newest may be
+	// entered without a look at what is there. After an error some may
+	// be entered, until the next call returns; recording them again is right. A value
+	// that is not finite stands for None: the metric has points, and no value. A store
+	// with slots notes those that it finds or gives, unless it fails.
 	Record(ctx context.Context, dues []Due, ahead int64) error
 	// Beat sets the entry called name to now, for two minutes.
 	Beat(ctx context.Context, name string, now time.Time) error
@@ -49,6 +50,7 @@ type Recorded struct {
 type Due struct {
 	sdk.Datapoint        // without the name, once the slot is known
 	Slot          uint32 // that the store told; 0: it is to look for the name
+	Newest        bool   // the store has nothing newer, believed or not, and nobody else records
 }
 
 const (
@@ -81,6 +83,10 @@ type Ledger struct {
 	now     func() time.Time
 	spare   sync.Pool // of claims
 
+	// recording is held by a flush over each call of the store, and shared by Record over
+	// the call and what the table learns of it. It comes before mu.
+	recording sync.RWMutex
+
 	mu       sync.Mutex
 	table    *table
 	dirty    []uint32        // entries to be recorded
@@ -89,6 +95,8 @@ type Ledger struct {
 	claims   []*claim        // under way, by their number; the first has none
 	numbers  []uint32        // of claims, free
 	underway rounds          // of claims
+	overtook int             // times that the store got or had something newer than what a flush may hold
+	doubts   int             // calls of Record that failed
 	beats    map[string]bool // signs of life to be written
 	wake     chan struct{}   // there are beats
 	failing  bool            // the last call of Record failed

@@ -26,10 +26,13 @@ type memory struct {
 	beats   map[string]time.Time
 	down    bool
 	slow    time.Duration
-	calls   int // of Last
-	asked   int // metrics asked for by Last
-	records int // calls of Record
-	refuse  int // the call of Record that fails
+	calls   int  // of Last
+	asked   int  // metrics asked for by Last
+	records int  // calls of Record
+	refuse  int  // the call of Record that fails
+	lose    bool // what Record enters, it tells nobody
+	back    int  // entries that Record has moved back
+	plain   int  // entries that it was told to be the newest
 	values  map[string]float64
 	owners  map[string]string
 	renewed int           // calls of Renew
@@ -83,9 +86,19 @@ func (m *memory) Record(ctx context.Context, dues []Due, ahead int64) error {
 	}
 	for i, d := range dues {
 		metric := m.find(&dues[i])
-		if last := m.entries[metric]; d.Timestamp > last || last > ahead {
+		last := m.entries[metric]
+		if d.Newest {
+			m.plain++
+		}
+		if d.Newest && last > d.Timestamp {
+			m.back++
+		}
+		if d.Newest || d.Timestamp > last || last > ahead {
 			m.entries[metric], m.values[metric] = d.Timestamp, d.Value
 		}
+	}
+	if m.lose {
+		return errDown
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type world struct {
 	pending  map[string]int64 // the newest that is under way
 	held     map[string]bool  // it was accepted and is not recorded
 	claims   []pending
+	lost     map[string]int64 // the newest that a job has recorded without being told
 	record   func(context.Context) error
 	taken    map[string]int64 // by record
 }
@@ -44,22 +45,22 @@ func (w *world) look(t *rapid.T) {
 	}
 	w.l.lookups.retry = time.Time{}
 	judge := w.l.Look(b)
-	if rapid.Bool().Draw(t, "meanwhile") {
-		w.flush(t)
+	for range rapid.IntRange(0, 2).Draw(t, "meanwhile") {
+		rapid.SampledFrom([]func(*rapid.T){w.flush, w.job}).Draw(t, "what")(t)
 	}
 	fresh, settle := judge()
 	newest := map[string]int64{}
 	j := 0
 	for _, d := range b {
 		sure := max(w.pending[d.Metric], newest[d.Metric])
-		if !w.m.down || w.held[d.Metric] {
+		if !w.m.down || w.held[d.Metric] && w.accepted[d.Metric] > w.lost[d.Metric] {
 			sure = max(sure, w.accepted[d.Metric])
 		}
 		is := j < len(fresh) && fresh[j] == d
 		switch {
 		case is && d.Timestamp <= sure:
 			t.Fatalf("%v is fresh, and %d was accepted, %d is under way", d, w.accepted[d.Metric], w.pending[d.Metric])
-		case !is && d.Timestamp > max(sure, w.accepted[d.Metric]):
+		case !is && d.Timestamp > max(sure, w.accepted[d.Metric], w.lost[d.Metric]):
 			t.Fatalf("%v is no duplicate of %d", d, sure)
 		case is:
 			j++
@@ -115,8 +116,12 @@ func (w *world) flush(t *rapid.T) {
 	if w.record == nil || rapid.Bool().Draw(t, "later") {
 		return
 	}
-	if err := w.record(context.Background()); (err != nil) != w.m.down {
-		t.Fatalf("told %v, and that it is down is %v", err, w.m.down)
+	w.m.lose = rapid.IntRange(0, 3).Draw(t, "lose") == 0
+	err := w.record(context.Background())
+	fails := w.m.down || w.m.lose
+	w.m.lose = false
+	if (err != nil) != fails {
+		t.Fatalf("told %v, and that it fails is %v", err, fails)
 	} else if err != nil {
 		return
 	}
@@ -129,12 +134,16 @@ func (w *world) flush(t *rapid.T) {
 	}
 }
 
-// job records what a job has brought.
+// job records what a job has brought, or records it without being told.
 func (w *world) job(t *rapid.T) {
+	w.m.lose = rapid.IntRange(0, 3).Draw(t, "lose") == 0
+	defer func() { w.m.lose = false }()
 	metric, timestamp := w.metric(t), now+rapid.Int64Range(0, 40).Draw(t, "timestamp")
 	if err := w.l.Record(context.Background(), points(metric, timestamp)); err == nil {
 		w.held[metric] = w.held[metric] && w.accepted[metric] > timestamp
 		w.accepted[metric] = max(w.accepted[metric], timestamp)
+	} else if w.m.lose && !w.m.down {
+		w.lost[metric] = max(w.lost[metric], timestamp)
 	}
 }
 
@@ -144,9 +153,12 @@ func (w *world) check(t *rapid.T) {
 		t.Fatalf("%d metrics are remembered, want at most %d", w.l.table.count, most)
 	}
 	for metric, timestamp := range w.m.entries {
-		if timestamp > w.accepted[metric] {
+		if timestamp > max(w.accepted[metric], w.lost[metric]) {
 			t.Fatalf("%d is recorded of %s, and not accepted", timestamp, metric)
 		}
+	}
+	if w.m.back > 0 || w.l.options.Shared && w.m.plain > 0 {
+		t.Fatalf("%d entries were moved back, of %d that were to be the newest", w.m.back, w.m.plain)
 	}
 }
 
@@ -167,8 +179,8 @@ func (w *world) finish(t *rapid.T) {
 		}
 	}
 	for metric, timestamp := range w.accepted {
-		if w.m.entries[metric] != timestamp {
-			t.Fatalf("in the end %d is recorded of %s, want %d", w.m.entries[metric], metric, timestamp)
+		if is := w.m.entries[metric]; is != timestamp && is != max(timestamp, w.lost[metric]) {
+			t.Fatalf("in the end %d is recorded of %s, want %d", is, metric, timestamp)
 		}
 	}
 }
@@ -176,7 +188,7 @@ func (w *world) finish(t *rapid.T) {
 func TestModel(t *testing.T) {
 	modes(t, func(t *testing.T, newTestLedger func() (*Ledger, *memory)) {
 		rapid.Check(t, func(t *rapid.T) {
-			w := &world{accepted: map[string]int64{}, pending: map[string]int64{}, held: map[string]bool{}}
+			w := &world{accepted: map[string]int64{}, pending: map[string]int64{}, held: map[string]bool{}, lost: map[string]int64{}}
 			w.l, w.m = newTestLedger()
 			w.l.options.Metrics = 5
 			t.Repeat(map[string]func(*rapid.T){

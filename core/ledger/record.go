@@ -34,15 +34,25 @@ type bulk interface{ atOnce() int }
 // and no value. After an error, which is counted, recording b again is right.
 func (l *Ledger) Record(ctx context.Context, b sdk.Batch) error {
 	for piece := range slices.Chunk(newest(b), l.most) {
-		err := l.record(ctx, piece)
-		l.note(err)
-		if err != nil {
-			l.doubt(piece)
+		if err := l.move(ctx, piece); err != nil {
 			return err
 		}
-		l.recorded(piece)
 	}
 	return nil
+}
+
+// move records dues while no flush records.
+func (l *Ledger) move(ctx context.Context, dues []Due) error {
+	l.recording.RLock()
+	defer l.recording.RUnlock()
+	err := l.record(ctx, dues)
+	l.note(err)
+	if err != nil {
+		l.doubt(dues)
+	} else {
+		l.recorded(dues)
+	}
+	return err
 }
 
 // recorded notes that the store has dues.
@@ -53,6 +63,8 @@ func (l *Ledger) recorded(dues []Due) {
 		number := l.number(d.Metric)
 		l.accept(number, d.Datapoint)
 		e := l.table.entry(number)
+		e.round = uint32(l.looks.current())
+		l.overtake(e)
 		if e.slot = d.Slot; e.newest <= d.Timestamp {
 			e.state &^= dirty
 		}
@@ -64,9 +76,12 @@ func (l *Ledger) recorded(dues []Due) {
 func (l *Ledger) doubt(dues []Due) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.doubts++
 	for _, d := range dues {
 		if number := l.table.find(d.Metric, l.table.hash(d.Metric)); number != absent {
-			l.table.entry(number).state &^= known
+			e := l.table.entry(number)
+			e.state &^= known
+			l.overtake(e)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,8 @@ type Redis struct {
 	client  redis.UniversalClient
 	o       RedisOptions
 	cluster bool
+	each    atomic.Bool // strings are written one by one, as MSET is refused
+	told    sync.Once   // in the log
 }
 
 // Last implements [Store].
@@ -74,11 +77,7 @@ func (r *Redis) Record(ctx context.Context, dues []Due, ahead int64) error {
 			break
 		}
 		pieces.Go(func() error {
-			calls := r.together
-			if r.cluster {
-				calls = r.apart
-			}
-			err := r.run(ctx, calls(piece, ahead))
+			err := r.run(ctx, r.calls(piece, ahead))
 			if err != nil {
 				failed.Store(true)
 			}

@@ -41,19 +41,33 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	if r.cluster {
 		r.client = redis.NewClusterClient(o.clusterOptions(dial))
 	} else {
-		r.client = redis.NewClient(o.nodeOptions(dial))
+		node := o.nodeOptions(dial)
+		node.OnConnect = func(context.Context, *redis.Conn) error {
+			r.each.Store(false)
+			return nil
+		}
+		r.client = redis.NewClient(node)
 	}
 	return r, nil
 }
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
+// dial connects. What is not sent yet when the connection is closed will never be:
+// the network must not deliver, later, what was given up and recorded anew.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	return conn, err
+}
+
 // dialer returns how to connect. Unlike the dialer of go-redis it gives up
 // shaking hands over TLS when its context ends, and tells that it was there.
 func (o RedisOptions) dialer() (dialer, error) {
-	plain := &net.Dialer{Timeout: dialTimeout}
 	if !o.TLS {
-		return plain.DialContext, nil
+		return dial, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
@@ -67,7 +81,7 @@ func (o RedisOptions) dialer() (dialer, error) {
 		}
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := plain.DialContext(ctx, network, address)
+		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

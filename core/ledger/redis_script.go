@@ -93,7 +93,7 @@ local function timestampOf(entry)
 end
 `
 
-// A call is the arguments of one run of advance. Most are pointers, which unlike
+// A call is the arguments of one command that records. Most are pointers, which unlike
 // strings and numbers cost no memory of their own.
 type call []any
 
@@ -103,24 +103,49 @@ const (
 	callMetric = 4 // ARGV of each metric
 )
 
-// together returns the call that records dues on a single node.
-func (r *Redis) together(dues []Due, ahead int64) []call {
+// calls returns what records dues, of which each is in it once.
+func (r *Redis) calls(dues []Due, ahead int64) []call {
 	texts := entryTexts(dues)
-	c := r.begin(len(dues), r.o.Hash)
+	if r.cluster {
+		return r.apart(dues, texts, ahead)
+	}
+	plain := 0
 	for i := range dues {
-		c = append(c, &texts[3*i])
+		if r.plain(&dues[i]) {
+			plain++
+		}
+	}
+	var calls []call
+	if plain > 0 {
+		calls = r.written(dues, texts, plain)
+	}
+	if plain < len(dues) {
+		calls = append(calls, r.together(dues, texts, len(dues)-plain, ahead))
+	}
+	return calls
+}
+
+// together returns the call that advances those n of dues that are not plain on a single
+// node.
+func (r *Redis) together(dues []Due, texts []string, n int, ahead int64) call {
+	c := r.begin(n, r.o.Hash)
+	for i := range dues {
+		if !r.plain(&dues[i]) {
+			c = append(c, &texts[3*i])
+		}
 	}
 	c = r.fix(c, ahead, r.o.Hash, true)
 	for i := range dues {
-		c = append(c, &dues[i].Metric, &dues[i].Timestamp, &texts[3*i+1], &texts[3*i+2])
+		if !r.plain(&dues[i]) {
+			c = append(c, &dues[i].Metric, &dues[i].Timestamp, &texts[3*i+1], &texts[3*i+2])
+		}
 	}
-	return []call{c}
+	return c
 }
 
 // apart returns the calls that record dues in a cluster, where one script may only
 // touch entries of one slot: one for each string, and one for the hash.
-func (r *Redis) apart(dues []Due, ahead int64) []call {
-	texts := entryTexts(dues)
+func (r *Redis) apart(dues []Due, texts []string, ahead int64) []call {
 	calls := make([]call, 0, len(dues)+1)
 	for i := range dues {
 		c := r.fix(append(r.begin(1, false), &texts[3*i]), ahead, false, true)
@@ -177,8 +202,8 @@ func entryTexts(dues []Due) []string {
 	return texts
 }
 
-// run makes the calls in one round trip. Where the script is not known yet, a
-// second one brings it along. It returns the first error; the other calls are
+// run makes the calls in one round trip. Where the script is not known yet, or MSET is
+// not allowed, a second one does without. It returns the first error; the other calls are
 // made all the same.
 func (r *Redis) run(ctx context.Context, calls []call) error {
 	done, err := r.pipe(ctx, calls)
@@ -193,6 +218,8 @@ func (r *Redis) run(ctx context.Context, calls []call) error {
 		case redis.HasErrorPrefix(err, "NOSCRIPT"):
 			calls[i][0], calls[i][1] = "eval", advanceText
 			again = append(again, calls[i])
+		case calls[i][0] == "mset" && r.refusesMSet(err):
+			again = append(again, apiece(calls[i])...)
 		case err != nil && first == nil:
 			first = err
 		}

@@ -30,7 +30,7 @@ type entry struct {
 	value   float64 // of newest, while that is not recorded
 	claimed int64   // the newest timestamp that is under way, if one is
 	by      uint32  // the number of the claim that brought that one; 0: nothing is under way
-	round   uint32  // of the lookup that last found it, or in which newest was last moved forward
+	round   uint32  // of the lookup that last found it, or in which it was last accepted or recorded
 	place   uint32  // of the name
 	slot    uint32  // that the store has told; 0: unknown
 	length  uint16
@@ -46,6 +46,7 @@ const (
 	dirty                     // newest is not recorded, and no flush has taken it
 	flushed                   // a flush has taken what was newest then
 	seen                      // a request has named the metric lately
+	absurd                    // the store may have something newer that was not believed
 )
 
 func newTable() *table {
