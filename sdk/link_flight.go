@@ -71,6 +71,11 @@ func (f *flight) stopNow() {
 // await returns when nothing refers to the requests any more, at the latest soon
 // after the end of ctx.
 func (f *flight) await(ctx context.Context) {
+	select { // as a rule it is so already, and to ask for it alone costs little
+	case <-f.left:
+		return
+	default:
+	}
 	select {
 	case <-f.left:
 	case <-ctx.Done():
