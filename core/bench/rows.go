@@ -146,7 +146,7 @@ func measureCarbon(ctx context.Context, b *bench, out *section) {
 	}
 	real := road{name: "durable, carbon-cache", settings: strings.ReplaceAll(pickles, "{{carbon}}", "{{carbon-cache}}")}
 	b.compare(ctx, out, contest{
-		flags: []string{"--metrics-per-request", "450", "--connections", "8", "--requests", requests}, span: requests + " requests", roads: []road{real},
+		flags: []string{"--metrics-per-request", "450", "--connections", "32", "--requests", requests}, span: requests + " requests", roads: []road{real},
 	})
 	delivery := func(s sample) float64 { return float64(s.Datapoints) / s.delivered.Seconds() }
 	out.lines = append(out.lines, fmt.Sprintf("delivered: %s datapoints/s, while Carbon used %s of a core", number(median(out.values(real.name, delivery))),

@@ -34,11 +34,26 @@ type bulk interface{ atOnce() int }
 // and no value. After an error, which is counted, recording b again is right.
 func (l *Ledger) Record(ctx context.Context, b sdk.Batch) error {
 	for piece := range slices.Chunk(newest(b), l.most) {
+		l.locate(piece)
 		if err := l.move(ctx, piece); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// locate gives dues the slots that are known.
+func (l *Ledger) locate(dues []Due) {
+	for piece := range slices.Chunk(dues, collectLimit) {
+		l.mu.Lock()
+		for i := range piece {
+			metric := piece[i].Metric
+			if number := l.table.find(metric, l.table.hash(metric)); number != absent {
+				piece[i].Slot = l.table.entry(number).slot
+			}
+		}
+		l.mu.Unlock()
+	}
 }
 
 // move records dues while no flush records.
@@ -112,7 +127,7 @@ func (l *Ledger) note(err error) {
 // newest returns the newest datapoint of each metric of b.
 func newest(b sdk.Batch) []Due {
 	at := make(map[string]int, len(b))
-	var result []Due
+	result := make([]Due, 0, len(b))
 	for _, d := range b {
 		i, seen := at[d.Metric]
 		switch {
