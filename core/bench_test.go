@@ -56,6 +56,7 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		{[]string{full.URL, "--key", aKey}, "the journal is full", exitFailed},
 		{[]string{url, "--ca", p.file}, "holds no certificate", exitFailed},
 		{[]string{}, "accepts 1 arg", exitUsage},
+		{[]string{}, "fluxgate: see fluxgate bench --help", exitUsage},
 		{[]string{"ftp://" + p.listen}, "no URL of a Flux", exitUsage},
 		{[]string{url, "--method", "put"}, "must be get or post", exitUsage},
 		{[]string{url, "--metrics-per-request", "2", "--method", "get"}, "use the method post", exitUsage},

@@ -29,7 +29,7 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string) int {
 	if failed := (*failure)(nil); errors.As(err, &failed) {
 		return exitFailed
 	}
-	fmt.Fprintln(os.Stderr, "fluxgate: see fluxgate --help")
+	fmt.Fprintf(os.Stderr, "fluxgate: see %s --help\n", cmd.CommandPath())
 	return exitUsage
 }
 
