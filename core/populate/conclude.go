@@ -35,15 +35,10 @@ func (t *turn) conclude() error {
 			return err
 		}
 	}
-	end := Done
+	t.outcome, t.reason = Done, ""
 	if slices.ContainsFunc(t.job.Windows, func(w Window) bool { return w.State == GivenUp }) {
-		end = Failed
+		t.outcome = Failed
 	}
-	t.show(func(s *saved) {
-		if s.State != Cancelled {
-			s.State, s.Error = end, ""
-		}
-	})
 	return nil
 }
 

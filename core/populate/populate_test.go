@@ -36,6 +36,8 @@ type world struct {
 	folder string
 	now    int64 // Unix seconds; 0: the real time
 
+	released func() // is called when a turn gives the metric back; nil: nothing is
+
 	mu      sync.Mutex
 	answer  http.HandlerFunc
 	asked   []string
@@ -116,7 +118,12 @@ func (w *world) Hold(ctx context.Context, _ string) (context.Context, func(), er
 		return nil, nil, sdk.Unavailablef("another instance works on it")
 	}
 	held, release := context.WithCancel(ctx)
-	return held, release, nil
+	return held, func() {
+		if w.released != nil {
+			w.released()
+		}
+		release()
+	}, nil
 }
 
 // Write makes the world a Sink.

@@ -104,6 +104,10 @@ type turn struct {
 	job   *job
 	whole context.Context // ends when the job is cancelled, or everything stops
 	ctx   context.Context // ends too when another instance may hold the metric
+
+	// How the job has ended, which nobody is told before the turn is over.
+	outcome State // "": it has not
+	reason  string
 }
 
 // Waits between two turns of a job that something keeps from going on.
@@ -133,6 +137,9 @@ func (t *turn) do() {
 	}
 	if err != nil && t.whole.Err() != nil {
 		return // as it is on disk it goes on after the next start
+	}
+	if err == nil && t.outcome.ended() {
+		j.State, j.Error = t.outcome, t.reason
 	}
 	wait = j.judge(wait, err)
 	j.Due = nil
@@ -253,11 +260,7 @@ func (t *turn) work() (time.Duration, error) {
 // refuse ends a job that can never be done.
 func (t *turn) refuse(err error) {
 	slog.Warn("a job cannot be done", "job", t.job.ID, "metric", t.job.Metric, "err", err)
-	t.show(func(s *saved) {
-		if s.State != Cancelled {
-			s.State, s.Error = Failed, err.Error()
-		}
-	})
+	t.outcome, t.reason = Failed, err.Error()
 }
 
 func (t *turn) settled() bool {
