@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // twoInstances has each request sent to one of two Fluxgates, also when it is
-// sent again, and kills them in turn. Both send to one Carbon.
+// sent again, and kills them in turn. Both send to one Carbon, and share the ledger,
+// whatever else is said of its mode: a local one is for a Fluxgate that is alone.
 func twoInstances(r *run) error {
+	r.env = append(slices.Clip(r.env), "FLUXGATE_LEDGER__MODE=shared")
 	s, err := r.site(plan{redis: true, idle: true})
 	if err != nil {
 		return err
