@@ -157,9 +157,6 @@ func TestStandardOutputAfterTheHandshakeIsLogged(t *testing.T) {
 }
 
 func TestPluginThatNeverAnswersIsGivenUp(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes as long as a plugin may take to start")
-	}
 	t.Parallel()
 	var starts sync.WaitGroup
 	for name, spec := range map[string]sdk.Spec{

@@ -133,8 +133,8 @@ func (c *consignment) number(i int) uint64 {
 
 // deliver returns when each datapoint from one place of c up to another is in the
 // sink or among the dead letters, or when the lane must end. A part that the sink
-// refuses, takes too long over or dies of, or that is too large by now, is halved, until the bad datapoint
-// stands alone. Of a suspect part the sink has died before.
+// refuses, takes too long over or dies of, or that is too large by now, is halved,
+// until the bad datapoint stands alone. Of a suspect part the sink has died before.
 func (l *lane) deliver(c *consignment, from, to int, suspect bool) error {
 	n := to - from
 	if n == 0 {

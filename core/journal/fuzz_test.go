@@ -67,7 +67,7 @@ func FuzzSegment(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= 2*dataStart {
 			if h, ok, err := parseHead(b, 1); err != nil || ok && (h.start != 0 || h.previous != 0) {
-				t.Skip("of another version, or of another log")
+				return // of another version, or of another log
 			}
 		}
 		d, o := seedDisk(t)
@@ -109,7 +109,7 @@ func FuzzCursor(f *testing.F) {
 		d.names["carbon"+cursorSuffix].now = b
 		s, _, _, _, err := readSlots(&memory{d: d, n: d.names["carbon"+cursorSuffix]})
 		if err == nil && s.end != (Position{1, 6, s.end.Offset}) {
-			t.Skip("of another log")
+			return // of another log
 		}
 		got := alive(t, d, o)
 		if err != nil && len(got) != 4 { // three from the beginning, and one for the new reader

@@ -21,10 +21,10 @@ type Store interface {
 	Last(ctx context.Context, metrics []string) ([]Recorded, error)
 	// Record enters what is due, each metric once. An entry never moves back,
 	// except one newer than ahead, which is not believed; what is Newest may be
-	// entered without a look at what is there. After an error some may
-	// be entered, until the next call returns; recording them again is right. A value
-	// that is not finite stands for None: the metric has points, and no value. A store
-	// with slots notes those that it finds or gives, unless it fails.
+	// entered without a look at what is there. After an error some may be entered,
+	// until the next call returns; recording them again is right. A value that is not
+	// finite stands for None: the metric has points, and no value. A store with slots
+	// notes those that it finds or gives, unless it fails.
 	Record(ctx context.Context, dues []Due, ahead int64) error
 	// Beat sets the entry called name to now, for two minutes.
 	Beat(ctx context.Context, name string, now time.Time) error

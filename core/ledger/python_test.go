@@ -43,7 +43,7 @@ func fuzzText(f *testing.F, text func(int64, float64) string, begin, end string)
 	f.Add(int64(1478021700), math.Inf(-1))
 	f.Fuzz(func(t *testing.T, timestamp int64, value float64) {
 		if timestamp < 0 {
-			t.Skip() // never accepted
+			return // never accepted
 		}
 		entry := text(timestamp, value)
 		if got := timestampOf(entry); got != timestamp {
