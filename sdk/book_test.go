@@ -12,6 +12,10 @@ import (
 // deadline is when a test gives up waiting for what should happen at once.
 const deadline = 20 * time.Second
 
+// soon is long on a machine under load, and short for what would wait until another
+// ends by itself.
+const soon = deadline / 2
+
 // A book is a log that tests can read.
 type book struct {
 	mu      sync.Mutex

@@ -95,7 +95,7 @@ func TestLongRequestsOfAStoppedPlugin(t *testing.T) {
 	t.Parallel()
 	p, _ := startInput(t, sdk.Spec{Path: trapNamed(t, "waiter")})
 	halt(t, p.Pid())
-	within(t, 3*time.Second, "calls of a stopped plugin", func() {
+	within(t, soon, "calls of a stopped plugin", func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		var calls sync.WaitGroup

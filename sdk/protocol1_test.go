@@ -46,7 +46,7 @@ func TestPluginOfProtocol1(t *testing.T) {
 	if err := p.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	gone(t, time.Second)
+	gone(t, soon)
 	const want = "a.\xff 1e-300 1478021700\nb -0.5 -1\nclosed\n"
 	if got, err := os.ReadFile(file); string(got) != want {
 		t.Errorf("it stored %q, %v; want %q", got, err, want)

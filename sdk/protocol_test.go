@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"fluxgate/sdk"
 	"fluxgate/sdk/plugintest"
@@ -61,7 +60,7 @@ func TestAPluginThatIsMadeOfThePage(t *testing.T) {
 	if err := p.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	gone(t, time.Second)
+	gone(t, soon)
 }
 
 func TestErrorsOfAPluginThatIsMadeOfThePage(t *testing.T) {

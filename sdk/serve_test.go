@@ -142,7 +142,7 @@ func TestStopWaitsForCloseUpToItsContext(t *testing.T) {
 		}
 		gone(t, 0)
 	})
-	within(t, 4*time.Second, "Stop", stops.Wait)
+	within(t, soon, "Stop", stops.Wait)
 }
 
 // occupied starts a plugin with a call under way that ends when the function
@@ -208,7 +208,7 @@ func TestStopWaitsNoLongerThanItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	gone := watch(t, p.Pid())
-	within(t, 4*time.Second, "Stop", func() {
+	within(t, soon, "Stop", func() {
 		if err := p.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Stop: %v", err)
 		}
@@ -272,7 +272,7 @@ func TestPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 	h := startHost(t, executable(t), "note", closed)
 	gone := watch(t, number(t, h.out))
 	h.kill()
-	gone(t, 2*time.Second)
+	gone(t, soon)
 	if text, err := os.ReadFile(closed); string(text) != "closed\n" {
 		t.Errorf("Close noted %q, want one line: %v", text, err)
 	}
@@ -294,7 +294,7 @@ func TestPluginLeavesItsHostsDeathFromWithinACall(t *testing.T) {
 		hosts.Go(func() {
 			awaitText(t, h.logs, "entered")
 			h.kill()
-			gone(t, 4*time.Second)
+			gone(t, soon)
 		})
 	}
 	hosts.Wait()
@@ -318,7 +318,7 @@ func TestPluginLeavesWhenItsHostDiedBeforeItWasReady(t *testing.T) {
 	h := startHost(t, trapNamed(t, "slow-start"), "", "")
 	gone := watch(t, number(t, h.logs))
 	h.kill()
-	gone(t, 2*time.Second)
+	gone(t, soon)
 }
 
 // The host's own limit is not what keeps a plugin safe.

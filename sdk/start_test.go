@@ -244,7 +244,7 @@ func TestStoppedPluginDoesNotHangTheHost(t *testing.T) {
 	halt(t, p.Pid())
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	within(t, 2*time.Second, "a call of a stopped plugin", func() {
+	within(t, soon, "a call of a stopped plugin", func() {
 		if err := p.Plugin.Write(ctx, oneDatapoint); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Write: error %v, want the deadline's", err)
 		}
@@ -252,7 +252,7 @@ func TestStoppedPluginDoesNotHangTheHost(t *testing.T) {
 			t.Errorf("Check: error %v, want the deadline's", err)
 		}
 	})
-	within(t, 5*time.Second, "Stop of a stopped plugin", func() { _ = p.Stop(ctx) })
+	within(t, soon, "Stop of a stopped plugin", func() { _ = p.Stop(ctx) })
 	gone(t, 0)
 	<-p.Done()
 }
@@ -285,11 +285,11 @@ func TestPluginThatDies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, _ := startActor(t, map[string]any{"act": "exit"})
 			end(t, p)
-			within(t, time.Second, "notice of the death", func() { <-p.Done() })
+			within(t, soon, "notice of the death", func() { <-p.Done() })
 			if err := p.Plugin.Write(t.Context(), oneDatapoint); !errors.Is(err, sdk.ErrUnavailable) {
 				t.Errorf("a call of a dead plugin: error %v", err)
 			}
-			within(t, time.Second, "Stop of a dead plugin", func() { _ = p.Stop(t.Context()) })
+			within(t, soon, "Stop of a dead plugin", func() { _ = p.Stop(t.Context()) })
 		})
 	}
 }
@@ -304,15 +304,15 @@ func TestEstrangedChildHoldsUpNothing(t *testing.T) {
 	child := int(log.await(t, "child", 1)[0].attrs["pid"].(float64))
 	defer func() { _ = syscall.Kill(child, syscall.SIGKILL) }()
 	_ = syscall.Kill(p.Pid(), syscall.SIGKILL)
-	within(t, time.Second, "notice of the death", func() { <-p.Done() })
-	within(t, 2*time.Second, "Stop", func() { _ = p.Stop(t.Context()) })
+	within(t, soon, "notice of the death", func() { <-p.Done() })
+	within(t, soon, "Stop", func() { _ = p.Stop(t.Context()) })
 }
 
 func TestPing(t *testing.T) {
 	t.Parallel()
 	p, _, result, free := occupied(t)
 	ping := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
 		defer cancel()
 		return p.Ping(ctx)
 	}
@@ -344,8 +344,8 @@ func TestPingOfAStoppedPluginEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	p.Kill()
-	within(t, time.Second, "the end", func() { <-p.Done() })
-	within(t, 2*time.Second, "Stop", func() { _ = p.Stop(t.Context()) })
+	within(t, soon, "the end", func() { <-p.Done() })
+	within(t, soon, "Stop", func() { _ = p.Stop(t.Context()) })
 }
 
 // A plugin's child holds on to the pipes by which the host would see that the
@@ -370,8 +370,8 @@ func TestChildrenOfAPluginDieWithIt(t *testing.T) {
 			child := int(log.await(t, "child", 1)[0].attrs["pid"].(float64))
 			gone := watch(t, child)
 			end(p)
-			within(t, time.Second, "notice of the death", func() { <-p.Done() })
-			gone(t, time.Second)
+			within(t, soon, "notice of the death", func() { <-p.Done() })
+			gone(t, soon)
 		})
 	}
 }
