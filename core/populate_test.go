@@ -120,7 +120,7 @@ func TestPopulateCommands(t *testing.T) {
 		{"plan --prometheus http://prom:9090 --target up --metric a", "a has no points yet", ""},
 		{"plan --prometheus http://prom:9090 --target up --metric a --from -7d --until now --step 10m", "a has no points yet", ""},
 		{"plan --prometheus prom:9090 --target up --metric a", "", "source.url begins with neither http:// nor https://: nothing else is fetched"},
-		{"plan --prometheus http://prom:9090 --target up --metric a --from monday", "", `from is no time: use Unix seconds, RFC 3339, or a distance from now such as "-7d"`},
+		{"plan --prometheus http://prom:9090 --target up --metric a --from monday", "", `from "monday" is no time: use Unix seconds, RFC 3339 such as "2026-01-31T00:00:00Z", or a distance from now such as "-7d"`},
 		{"plan --prometheus http://prom:9090 --target up --metric ;", "", "invalid metric - ; - invalid characters in name"},
 	}
 	for _, tt := range tests {
