@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,8 +110,13 @@ func TestJournalFromOutside(t *testing.T) {
 	if _, stderr, code := fluxgate(t, "journal", "drop", "stuck", "--config", "", "--data", nowhere); code != exitFailed || !strings.Contains(stderr, "there is no journal") || exists(nowhere) {
 		t.Errorf("journal drop where no server has run exits %d and says %q; it makes the folder: %v", code, stderr, exists(nowhere))
 	}
-	if stdout, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != 0 || !strings.Contains(stdout, "3 datapoints") {
-		t.Errorf("journal drop exits %d and prints %q, %q", code, stdout, stderr)
+	_, stderr, code := fluxgate(t, p.flags("serve", "--listen", "127.0.0.1:0")...)
+	_, line, named := strings.Cut(stderr, "give them up with: fluxgate ")
+	if code != exitFailed || !named {
+		t.Fatalf("serve with datapoints for a sink that is gone exits %d and says %q", code, stderr)
+	}
+	if out, err := exec.Command("/bin/sh", "-c", fluxgateBinary(t)+" "+line).CombinedOutput(); err != nil || !strings.Contains(string(out), "3 datapoints") {
+		t.Errorf("what serve names, %s: %v\n%s", line, err, out)
 	}
 	if _, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != exitFailed || !strings.Contains(stderr, "stuck") {
 		t.Errorf("journal drop of what is gone exits %d and says %q", code, stderr)
