@@ -46,8 +46,28 @@ type failure struct{ error }
 
 func (f *failure) Unwrap() error { return f.error }
 
-// command wraps what a command does, so that its errors are failures.
+// command wraps what a command does, so that its errors are failures, and a closed
+// terminal ends it as SIGTERM does.
 func command(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return lasting(func(cmd *cobra.Command, args []string) error {
+		ctx, stop := untilHangup(cmd.Context())
+		defer stop()
+		cmd.SetContext(ctx)
+		return do(cmd, args)
+	})
+}
+
+// untilHangup returns a context that SIGHUP ends, unless it is ignored, as nohup has
+// it. It often comes twice, so a second one does no more.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
+// lasting is command for what SIGHUP does not end.
+func lasting(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := do(cmd, args); err != nil {
 			return &failure{err}

@@ -33,7 +33,7 @@ func serveCommand(o *options) *cobra.Command {
 		Use:   "serve",
 		Short: "Take metrics, until SIGTERM",
 		Args:  cobra.NoArgs,
-		RunE: command(func(cmd *cobra.Command, _ []string) error {
+		RunE: lasting(func(cmd *cobra.Command, _ []string) error {
 			more := newWish(o.load)
 			c, err := o.load()
 			if err != nil {
