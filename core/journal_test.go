@@ -31,7 +31,7 @@ func TestDeadLettersFromOutside(t *testing.T) {
 	}
 	for _, action := range []string{"list", "retry"} {
 		_, stderr, code := fluxgate(t, p.flags("dead", action, "other")...)
-		if code != exitFailed || !strings.Contains(stderr, `there is no sink "other": it is one of lines`) {
+		if code != exitFailed || !strings.HasPrefix(stderr, `fluxgate: there is no sink "other": it is one of lines`) {
 			t.Errorf("dead %s of a sink that is none exits %d and says %q", action, code, stderr)
 		}
 	}

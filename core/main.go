@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"fluxgate/sdk"
 )
 
 // Exit codes.
@@ -33,7 +36,7 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "fluxgate:", err)
+	fmt.Fprintln(os.Stderr, "fluxgate:", strings.TrimPrefix(err.Error(), sdk.ErrInvalid.Error()+": "))
 	if failed := (*failure)(nil); errors.As(err, &failed) {
 		return exitFailed
 	}
