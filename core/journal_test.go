@@ -47,6 +47,9 @@ func TestDeadLettersFromOutside(t *testing.T) {
 		t.Errorf("the sink has %q, %v", text, err)
 	}
 	p.stop(t)
+	if stdout, _, code := fluxgate(t, "dead", "list", "--output", "json", "--config", "", "--data", t.TempDir()); code != 0 || stdout != "{}\n" {
+		t.Errorf("dead list where no server has run exits %d and prints %q", code, stdout)
+	}
 	if _, stderr, code := fluxgate(t, p.flags("dead", "retry", "lines")...); code != exitFailed || !strings.Contains(stderr, "is it running") {
 		t.Errorf("dead retry without a server exits %d and says %q", code, stderr)
 	}
