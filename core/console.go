@@ -20,6 +20,7 @@ type console struct {
 	address, file string // as configured
 	token         string
 	client        *http.Client
+	command       func(words string) string // what a person types to have a command mean the same server
 }
 
 // openConsole returns one for the server that runs with c.
@@ -30,7 +31,7 @@ func openConsole(c config.Config) (*console, error) {
 		return nil, fmt.Errorf("the token of the running server: %w: is it running with this configuration?", err)
 	}
 	client := &http.Client{Transport: &http.Transport{}} // no proxy: the token is for this machine
-	return &console{c.Admin, file, strings.TrimSpace(string(token)), client}, nil
+	return &console{c.Admin, file, strings.TrimSpace(string(token)), client, c.Command}, nil
 }
 
 // send sends a request, with body as JSON unless it is nil, and returns the answer

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,9 @@ func deadListCommand(o *options) *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
+				if err := knownSink(args[0], c, letters); err != nil {
+					return err
+				}
 				maps.DeleteFunc(letters, func(sink string, _ []delivery.Letter) bool { return sink != args[0] })
 			}
 			if output.json {
@@ -57,6 +61,16 @@ func deadListCommand(o *options) *cobra.Command {
 	}
 	output.addTo(cmd)
 	return cmd
+}
+
+// knownSink refuses the name of a sink that is not configured and has no letters.
+func knownSink(name string, c config.Config, letters map[string][]delivery.Letter) error {
+	known := slices.AppendSeq(slices.Collect(maps.Keys(c.Sinks)), maps.Keys(letters))
+	if slices.Contains(known, name) {
+		return nil
+	}
+	slices.Sort(known)
+	return fmt.Errorf("there is no sink %q: it is one of %s", name, strings.Join(slices.Compact(known), ", "))
 }
 
 func printLetters(out io.Writer, letters map[string][]delivery.Letter) {

@@ -275,7 +275,7 @@ func TestPostedRequests(t *testing.T) {
 		{name: "plain, with its key inside", body: plainBody(t, "key", `"`+rootKey+`"`), status: 202, answer: `"metric":"x.y"`, metric: "x.y"},
 		{name: "a dry run", key: boundKey, body: plainBody(t, "dry_run", "true"), status: 200, answer: `{"metric":"acme.x.y",`},
 		{name: "a dry run that is refused", key: boundKey, body: plainBody(t, "dry_run", "true"), fail: sdk.Invalidf("not so"), status: 400, answer: `{"code": 400, "message": "not so"}`},
-		{name: "plain, with a fault", key: boundKey, body: plainBody(t, "step", `"x"`), status: 400, answer: `"step is no step`},
+		{name: "plain, with a fault", key: boundKey, body: plainBody(t, "step", `"x"`), status: 400, answer: `"step \"x\" is no step`},
 	}
 	for _, tt := range tests {
 		for _, path := range []string{"/populate_metric", "/flux/populate_metric"} {

@@ -88,7 +88,7 @@ func readLogs(c config.Config) (logs []logReport, err error) {
 		folder := delivery.Folder(c.Data, name)
 		f, err := journal.Verify(folder)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: there is no journal: has a server run with this configuration?", folder)
+			return nil, noJournal(folder)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", folder, err)
@@ -96,6 +96,10 @@ func readLogs(c config.Config) (logs []logReport, err error) {
 		logs = append(logs, report(name, f))
 	}
 	return logs, nil
+}
+
+func noJournal(folder string) error {
+	return fmt.Errorf("%s: there is no journal: has a server run with this configuration?", folder)
 }
 
 func report(name string, f journal.Findings) logReport {
@@ -169,6 +173,9 @@ func journalDropCommand(o *options) *cobra.Command {
 			}
 			if _, configured := c.Sinks[args[0]]; configured {
 				return fmt.Errorf("the sink %q is configured: take it out of the configuration first", args[0])
+			}
+			if folder := delivery.Folder(c.Data, delivery.LiveLog); !exists(folder) {
+				return noJournal(folder) // own would make the folder data
 			}
 			lock, err := own(c.Data)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,8 +29,14 @@ func TestDeadLettersFromOutside(t *testing.T) {
 	if stdout, _, code := fluxgate(t, p.flags("dead", "retry", "lines")...); code != 0 || stdout != "0 delivered, 1 refused again\n" {
 		t.Errorf("dead retry exits %d and prints %q", code, stdout)
 	}
-	if _, stderr, code := fluxgate(t, p.flags("dead", "retry", "other")...); code != exitFailed || !strings.Contains(stderr, `there is no sink "other"`) {
-		t.Errorf("dead retry of a sink that is none exits %d and says %q", code, stderr)
+	for _, action := range []string{"list", "retry"} {
+		_, stderr, code := fluxgate(t, p.flags("dead", action, "other")...)
+		if code != exitFailed || !strings.HasPrefix(stderr, `fluxgate: there is no sink "other": it is one of lines`) {
+			t.Errorf("dead %s of a sink that is none exits %d and says %q", action, code, stderr)
+		}
+	}
+	if stdout, stderr, code := fluxgate(t, "dead", "list", "lines", "--config", "", "--data", p.data); code != 0 || !strings.Contains(stdout, "a.b 1.5") {
+		t.Errorf("dead list of a sink that is no longer configured exits %d and prints %q, %q", code, stdout, stderr)
 	}
 	p.rewrite(t, fmt.Sprintf(yaml, aKey, os.Args[0], lines, ""))
 	p.awaitLog(t, `"msg":"reloaded"`, 1)
@@ -40,6 +47,9 @@ func TestDeadLettersFromOutside(t *testing.T) {
 		t.Errorf("the sink has %q, %v", text, err)
 	}
 	p.stop(t)
+	if stdout, _, code := fluxgate(t, "dead", "list", "--output", "json", "--config", "", "--data", t.TempDir()); code != 0 || stdout != "{}\n" {
+		t.Errorf("dead list where no server has run exits %d and prints %q", code, stdout)
+	}
 	if _, stderr, code := fluxgate(t, p.flags("dead", "retry", "lines")...); code != exitFailed || !strings.Contains(stderr, "is it running") {
 		t.Errorf("dead retry without a server exits %d and says %q", code, stderr)
 	}
@@ -96,8 +106,20 @@ func TestJournalFromOutside(t *testing.T) {
 	if err := os.WriteFile(p.file, []byte(without+"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if stdout, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != 0 || !strings.Contains(stdout, "3 datapoints") {
-		t.Errorf("journal drop exits %d and prints %q, %q", code, stdout, stderr)
+	if _, stderr, code := fluxgate(t, p.flags("journal", "drop", "gone")...); code != exitFailed || !strings.Contains(stderr, `nothing is kept for a sink "gone": there are lines, stuck`) {
+		t.Errorf("journal drop of a sink that is none exits %d and says %q", code, stderr)
+	}
+	nowhere := filepath.Join(t.TempDir(), "data")
+	if _, stderr, code := fluxgate(t, "journal", "drop", "stuck", "--config", "", "--data", nowhere); code != exitFailed || !strings.Contains(stderr, "there is no journal") || exists(nowhere) {
+		t.Errorf("journal drop where no server has run exits %d and says %q; it makes the folder: %v", code, stderr, exists(nowhere))
+	}
+	_, stderr, code := fluxgate(t, p.flags("serve", "--listen", "127.0.0.1:0")...)
+	_, line, named := strings.Cut(stderr, "give them up with: fluxgate ")
+	if code != exitFailed || !named {
+		t.Fatalf("serve with datapoints for a sink that is gone exits %d and says %q", code, stderr)
+	}
+	if out, err := exec.Command("/bin/sh", "-c", fluxgateBinary(t)+" "+line).CombinedOutput(); err != nil || !strings.Contains(string(out), "3 datapoints") {
+		t.Errorf("what serve names, %s: %v\n%s", line, err, out)
 	}
 	if _, stderr, code := fluxgate(t, p.flags("journal", "drop", "stuck")...); code != exitFailed || !strings.Contains(stderr, "stuck") {
 		t.Errorf("journal drop of what is gone exits %d and says %q", code, stderr)

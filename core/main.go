@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"fluxgate/sdk"
 )
 
 // Exit codes.
@@ -33,7 +36,7 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "fluxgate:", err)
+	fmt.Fprintln(os.Stderr, "fluxgate:", strings.TrimPrefix(err.Error(), sdk.ErrInvalid.Error()+": "))
 	if failed := (*failure)(nil); errors.As(err, &failed) {
 		return exitFailed
 	}
@@ -46,8 +49,28 @@ type failure struct{ error }
 
 func (f *failure) Unwrap() error { return f.error }
 
-// command wraps what a command does, so that its errors are failures.
+// command wraps what a command does, so that its errors are failures, and a closed
+// terminal ends it as SIGTERM does.
 func command(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return lasting(func(cmd *cobra.Command, args []string) error {
+		ctx, stop := untilHangup(cmd.Context())
+		defer stop()
+		cmd.SetContext(ctx)
+		return do(cmd, args)
+	})
+}
+
+// untilHangup returns a context that SIGHUP ends, unless it is ignored, as nohup has
+// it. It often comes twice, so a second one does no more.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
+// lasting is command for what SIGHUP does not end.
+func lasting(do func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := do(cmd, args); err != nil {
 			return &failure{err}

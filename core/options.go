@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -50,11 +52,34 @@ func (o *options) load() (config.Config, error) {
 		}
 	}
 	c, err := config.Load(o.file(), overrides, os.Environ())
-	c.Lock = filepath.Join(c.Data, lockFile)
+	c.Lock, c.Flags = filepath.Join(c.Data, lockFile), o.again()
 	if file := o.file(); file != "" {
-		c.Lock, c.Flags = filepath.Join(filepath.Dir(file), lockFile), "--config "+file
-	} else if given("data") {
-		c.Flags = "--data " + c.Data
+		c.Lock = filepath.Join(filepath.Dir(file), lockFile)
 	}
 	return c, err
+}
+
+// again returns the flags that have another command mean the same server.
+func (o *options) again() string {
+	var flags []string
+	if file := o.file(); file != "" || config.File() != "" {
+		flags = append(flags, "--config", shellWord(file))
+	}
+	for _, flag := range []struct{ name, value string }{{"data", o.data}, {"admin", o.admin}} {
+		if o.flags.PersistentFlags().Changed(flag.name) {
+			flags = append(flags, "--"+flag.name, shellWord(flag.value))
+		}
+	}
+	return strings.Join(flags, " ")
+}
+
+// shellWord returns text as a shell reads it as one word.
+func shellWord(text string) string {
+	odd := func(r rune) bool {
+		return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:,@%", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, odd) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -44,12 +44,18 @@ type rehearsal struct {
 // rehearse starts it in folder, as its author would.
 func rehearse(t *testing.T, folder string, args ...string) *rehearsal {
 	t.Helper()
+	return perform(t, folder, append([]string{fluxgateBinary(t), "plugin", "dev"}, args...)...)
+}
+
+// perform starts a command line in folder.
+func perform(t *testing.T, folder string, args ...string) *rehearsal {
+	t.Helper()
 	temporary, err := os.MkdirTemp("", "") // short, for sockets are in it
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rehearsal{temporary: temporary, ended: make(chan error, 1)}
-	r.cmd = exec.Command(fluxgateBinary(t), append([]string{"plugin", "dev"}, args...)...)
+	r.cmd = exec.Command(args[0], args[1:]...)
 	r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr = folder, &r.shown, &r.logged
 	r.cmd.Env = append(offline(), "TMPDIR="+temporary, "TZ=UTC")
 	if err := r.cmd.Start(); err != nil {

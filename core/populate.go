@@ -152,7 +152,7 @@ func populateRunCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(output.printJob(legible{cmd.OutOrStdout()}, job), conclusion(job))
+			return errors.Join(output.printJob(legible{cmd.OutOrStdout()}, job), conclusion(server, job))
 		}),
 	}
 	wanted.addTo(cmd)
@@ -162,10 +162,10 @@ func populateRunCommand(o *options) *cobra.Command {
 }
 
 // conclusion is an error for a job that has ended and is not done.
-func conclusion(j populate.Job) error {
+func conclusion(server *console, j populate.Job) error {
 	switch j.State {
 	case populate.Failed:
-		return fmt.Errorf("job %s has failed: %s", j.ID, cmp.Or(j.Error, "see fluxgate populate show "+j.ID))
+		return fmt.Errorf("job %s has failed: %s", j.ID, cmp.Or(j.Error, "see "+server.command("populate show "+j.ID)))
 	case populate.Cancelled:
 		return fmt.Errorf("job %s was cancelled", j.ID)
 	}

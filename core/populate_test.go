@@ -19,6 +19,7 @@ import (
 type typed struct {
 	out, err string // what it wrote
 	failure  error
+	flags    string // which mean the same server
 }
 
 // typeIn carries out `fluxgate populate` against a server with jobs, as whoever may
@@ -38,7 +39,7 @@ func typeIn(ctx context.Context, t *testing.T, jobs *counter, args ...string) ty
 	root.SetErr(&told)
 	root.SetArgs(append([]string{"populate", "--config", "", "--data", data, "--admin", server.Listener.Addr().String()}, args...))
 	err := root.ExecuteContext(ctx)
-	return typed{out.String(), told.String(), err}
+	return typed{out.String(), told.String(), err, " --data " + data + " --admin " + server.Listener.Addr().String()}
 }
 
 var runArgs = []string{"run", "--graphite", "http://old:8080", "--target", "x.y", "--metric", "a..b"}
@@ -68,8 +69,9 @@ func TestPopulateRunShowsAJobToItsEnd(t *testing.T) {
 			if !strings.Contains(got.out, tt.out) || !strings.Contains(got.err, tt.told) {
 				t.Errorf("wrote %q and %q, want %q and %q", got.out, got.err, tt.out, tt.told)
 			}
-			if text := errorText(got.failure); text != tt.failure {
-				t.Errorf("ended with %q, want %q", text, tt.failure)
+			want := strings.ReplaceAll(tt.failure, "show 4", "show 4"+got.flags)
+			if text := errorText(got.failure); text != want {
+				t.Errorf("ended with %q, want %q", text, want)
 			}
 			if failed := (*failure)(nil); tt.failure != "" && !errors.As(got.failure, &failed) {
 				t.Errorf("%q would exit as wrong usage", got.failure)
@@ -90,7 +92,8 @@ func TestPopulateRunLeavesTheJobRunningWhenInterrupted(t *testing.T) {
 	jobs := threeJobs()
 	jobs.seen = interrupt
 	got := typeIn(ctx, t, jobs, runArgs...)
-	want := "not looking any more: job 4 goes on: look at it with: fluxgate populate show 4, and end it with: fluxgate populate cancel 4"
+	want := "not looking any more: job 4 goes on: look at it with: fluxgate populate show 4" + got.flags +
+		", and end it with: fluxgate populate cancel 4" + got.flags
 	if errorText(got.failure) != want {
 		t.Errorf("ended with %v, want %s", got.failure, want)
 	}
@@ -120,7 +123,7 @@ func TestPopulateCommands(t *testing.T) {
 		{"plan --prometheus http://prom:9090 --target up --metric a", "a has no points yet", ""},
 		{"plan --prometheus http://prom:9090 --target up --metric a --from -7d --until now --step 10m", "a has no points yet", ""},
 		{"plan --prometheus prom:9090 --target up --metric a", "", "source.url begins with neither http:// nor https://: nothing else is fetched"},
-		{"plan --prometheus http://prom:9090 --target up --metric a --from monday", "", `from is no time: use Unix seconds, RFC 3339, or a distance from now such as "-7d"`},
+		{"plan --prometheus http://prom:9090 --target up --metric a --from monday", "", `from "monday" is no time: use Unix seconds, RFC 3339 such as "2026-01-31T00:00:00Z", or a distance from now such as "-7d"`},
 		{"plan --prometheus http://prom:9090 --target up --metric ;", "", "invalid metric - ; - invalid characters in name"},
 	}
 	for _, tt := range tests {

@@ -36,7 +36,7 @@ func watch(ctx context.Context, server *console, job populate.Job, t *teller) (p
 		select {
 		case <-ctx.Done():
 			t.end()
-			return job, goesOn(job.ID, fmt.Errorf("not looking any more"))
+			return job, goesOn(server, job.ID, fmt.Errorf("not looking any more"))
 		case <-tick.C:
 		}
 		next, err := fetchJob(ctx, server, job.ID, "")
@@ -44,14 +44,15 @@ func watch(ctx context.Context, server *console, job populate.Job, t *teller) (p
 			job, heard = next, time.Now()
 		} else if ctx.Err() == nil && time.Since(heard) > silence {
 			t.end()
-			return job, goesOn(job.ID, err)
+			return job, goesOn(server, job.ID, err)
 		}
 	}
 }
 
 // goesOn says how to look at a job that nobody watches any more.
-func goesOn(id string, err error) error {
-	return fmt.Errorf("%w: job %s goes on: look at it with: fluxgate populate show %s, and end it with: fluxgate populate cancel %s", err, id, id, id)
+func goesOn(server *console, id string, err error) error {
+	return fmt.Errorf("%w: job %s goes on: look at it with: %s, and end it with: %s", err, id,
+		server.command("populate show "+id), server.command("populate cancel "+id))
 }
 
 // A teller tells how far a job is: on a terminal in one line that is drawn again,

@@ -28,7 +28,7 @@ func enlist(c config.Config, metrics prometheus.Registerer) (r *roster, err erro
 	}
 	r = &roster{}
 	r.Fleet, err = fleet.New(fleet.Setup{
-		Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20, Lock: c.Lock, LockFlags: c.Flags, Attach: attached,
+		Folders: c.Plugins, MessageLimit: int(c.Limits.Body) + 1<<20, Lock: c.Lock, Relock: c.Command("plugin lock"), Attach: attached,
 		Env: runtimeEnv(c.Runtime), Portable: !c.Runtime.DataSockets,
 	}, metrics)
 	if err != nil {

@@ -33,7 +33,7 @@ func serveCommand(o *options) *cobra.Command {
 		Use:   "serve",
 		Short: "Take metrics, until SIGTERM",
 		Args:  cobra.NoArgs,
-		RunE: command(func(cmd *cobra.Command, _ []string) error {
+		RunE: lasting(func(cmd *cobra.Command, _ []string) error {
 			more := newWish(o.load)
 			c, err := o.load()
 			if err != nil {
@@ -44,7 +44,7 @@ func serveCommand(o *options) *cobra.Command {
 			setRuntime(c.Runtime)
 			defer slog.Info("stopped")
 			w := welcome{cmd.OutOrStdout(), printKey || isTerminal(os.Stdout)}
-			return serve(cmd.Context(), c, witness{ready: func(public net.Addr, made string) { w.say(public, made, c.Data) }}, more)
+			return serve(cmd.Context(), c, witness{ready: func(public net.Addr, made string) { w.say(public, made, c) }}, more)
 		}),
 	}
 	cmd.Flags().BoolVar(&printKey, "print-key", false, "print a curl line with the key that was made, also when standard output is no terminal")
@@ -132,7 +132,7 @@ func newRoad(ctx context.Context, terms flow.Terms, last *ledger.Ledger, kept *d
 
 func openDelivery(c config.Config, sinks []delivery.Sink, last *ledger.Ledger, metrics prometheus.Registerer) (*delivery.Delivery, error) {
 	return delivery.Open(delivery.Setup{
-		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: sinks, FillRate: c.Limits.Backfill, Ledger: last,
+		Folder: c.Data, Budget: int64(c.Limits.Journal), Sinks: sinks, FillRate: c.Limits.Backfill, Ledger: last, Command: c.Command,
 	}, metrics)
 }
 

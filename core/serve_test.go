@@ -65,6 +65,9 @@ func TestFirstRun(t *testing.T) {
 	if status, body := fetch(t, url[1]); status != http.StatusNoContent {
 		t.Errorf("the printed line answers %d %s", status, body)
 	}
+	if want := "show " + firstMetric + " --config " + p.file + " --data " + p.data; !strings.Contains(p.logged(), want) {
+		t.Errorf("it does not say %q", want)
+	}
 	await(t, "show prints the point and a sparkline", func() bool {
 		shown, _, code := fluxgate(t, "show", firstMetric, "--config", "", "--data", p.data)
 		return code == 0 && regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:00  42$\n^▅$`).MatchString(shown)

@@ -96,22 +96,24 @@ func newest(c config.Config, sink, metric string, n int) ([]sdk.Point, error) {
 func whisperRoot(c config.Config, sink string) (string, error) {
 	var names []string
 	for name, s := range c.Sinks {
-		if filepath.Base(s.Plugin) == whisperPlugin && (sink == "" || sink == name) {
+		if filepath.Base(s.Plugin) == whisperPlugin {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	switch {
-	case len(names) == 0 && sink != "":
-		return "", fmt.Errorf("no sink %q with plugin %s is configured", sink, whisperPlugin)
 	case len(names) == 0:
 		return "", fmt.Errorf("no sink with plugin %s is configured: what other sinks hold, only they can show", whisperPlugin)
-	case len(names) > 1:
-		slices.Sort(names)
+	case sink == "" && len(names) > 1:
 		return "", fmt.Errorf("several whisper sinks are configured: name one of %s with --sink", strings.Join(names, ", "))
+	case sink == "":
+		sink = names[0]
+	case !slices.Contains(names, sink):
+		return "", fmt.Errorf("there is no whisper sink %q: it is one of %s", sink, strings.Join(names, ", "))
 	}
-	root, ok := c.Sinks[names[0]].Config["path"].(string)
+	root, ok := c.Sinks[sink].Config["path"].(string)
 	if !ok {
-		return "", fmt.Errorf("sinks.%s.config.path is missing", names[0])
+		return "", fmt.Errorf("sinks.%s.config.path is missing", sink)
 	}
 	return root, nil
 }

@@ -63,7 +63,7 @@ func TestShow(t *testing.T) {
 		says string
 	}{
 		{[]string{"a.b_c"}, "coarse, fine"},
-		{[]string{"a.b_c", "--sink", "other"}, `"other"`},
+		{[]string{"a.b_c", "--sink", "other"}, `there is no whisper sink "other": it is one of coarse, fine`},
 		{[]string{"a.other", "--sink", "fine"}, `nothing is stored of metric "a.other"`},
 		{[]string{"a;b", "--sink", "fine"}, "invalid characters in name"},
 	} {

@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
+
+	"fluxgate/core/config"
 )
 
 // A welcome tells a newcomer how to send a first datapoint.
@@ -19,14 +22,14 @@ const firstMetric = "fluxgate.hello"
 
 // say prints a curl line with the key that this server made, if it made one.
 // The line has no timestamp, so it stays good.
-func (w welcome) say(address net.Addr, key, data string) {
+func (w welcome) say(address net.Addr, key string, c config.Config) {
 	switch {
 	case key == "":
 	case !w.show:
-		slog.Info("no keys are configured: the one that is admitted is in a file", "file", keyFile(data))
+		slog.Info("no keys are configured: the one that is admitted is in a file", "file", keyFile(c.Data))
 	default:
 		fmt.Fprintf(w.out, "curl -i 'http://%s/flux/metric_data?metric=%s&value=42&key=%s'\n", reachable(address), firstMetric, key)
-		slog.Info("then see it with: " + os.Args[0] + " show " + firstMetric)
+		slog.Info("then see it with: " + os.Args[0] + strings.TrimPrefix(c.Command("show "+firstMetric), "fluxgate"))
 	}
 }
 

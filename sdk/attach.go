@@ -22,11 +22,15 @@ import (
 // that it can run under a debugger.
 const attachFlag = "--attach"
 
-// serveAttached serves hosts one after the other until SIGINT or SIGTERM. It
-// prints the line to start Fluxgate with.
+// serveAttached serves hosts one after the other until SIGINT, SIGTERM or, unless
+// that is ignored, SIGHUP. It prints the line to start Fluxgate with.
 func serveAttached(register func(*grpc.Server)) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	listening := make(chan *plugin.ReattachConfig, 1)
 	go func() {

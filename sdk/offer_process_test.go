@@ -77,7 +77,16 @@ func TestADataSocketThatIsInUseLeavesNothing(t *testing.T) {
 // A plugin that leaves while it waits for its host at a data socket removes that, and one
 // that waits for the next host does so, too.
 func TestADataSocketThatNobodyComesTo(t *testing.T) {
-	t.Parallel()
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(end.String(), func(t *testing.T) {
+			t.Parallel()
+			nobodyComes(t, end)
+		})
+	}
+}
+
+func nobodyComes(t *testing.T, end syscall.Signal) {
+	t.Helper()
 	cmd, where := waiting(t)
 	_, first := openWaiting(t, where)
 	_, second := openWaiting(t, where)
@@ -93,7 +102,7 @@ func TestADataSocketThatNobodyComesTo(t *testing.T) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
 		t.Errorf("a sweep could take it: %v", err)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := cmd.Process.Signal(end); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,8 +34,14 @@ type Config struct {
 
 	// What follows is no setting, and is left to the caller of Load.
 	Lock   string   `koanf:"-"` // the file that pins programs; empty: none
-	Flags  string   `koanf:"-"` // which have another command read the same configuration
+	Flags  string   `koanf:"-"` // which have another command mean the same server, as a shell reads them
 	Attach []string `koanf:"-"` // plugins that are spoken to and not started, as NAME=WHERE
+}
+
+// Command returns what a person types to have another command, such as "journal
+// show", mean the same server. A remedy quotes no command otherwise.
+func (c Config) Command(words string) string {
+	return strings.TrimSpace("fluxgate " + words + " " + c.Flags)
 }
 
 // A Key admits requests.

@@ -37,10 +37,10 @@ func deadFolder(folder string) string { return filepath.Join(folder, "dead") }
 // as they lie in folder.
 func DeadLetters(folder string) (map[string][]Letter, error) {
 	files, err := os.ReadDir(deadFolder(folder))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	all := make(map[string][]Letter)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f.Name(), deadSuffix)
 		if !ok {

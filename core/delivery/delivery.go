@@ -60,6 +60,7 @@ type Setup struct {
 	Sinks    []Sink
 	FillRate int // the most datapoints of history that each sink gets in a second; 0: as many as it takes
 	Ledger   Ledger
+	Command  func(words string) string // what a person types to have a command of fluxgate, such as "dead list", mean this folder
 }
 
 // fillShare is the part of the budget that the journal of backfill has.
@@ -89,7 +90,7 @@ func Open(s Setup, metrics prometheus.Registerer) (*Delivery, error) {
 	if err != nil {
 		return nil, errors.Join(err, live.Close())
 	}
-	d.Live, d.Fill = newStream(LiveLog, live), newStream(FillLog, fill)
+	d.Live, d.Fill = newStream(LiveLog, live, s.Command), newStream(FillLog, fill, s.Command)
 	if err := d.join(s); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -184,7 +185,7 @@ func forsaken(s *Stream, sinks []Sink) error {
 		case known || b.Reader == recorderName:
 		case b.Waiting > 0:
 			errs = append(errs, fmt.Errorf("%d datapoints wait in the journal %s for the sink %q, which is not configured: "+
-				"configure it again until it has them, or give them up with: fluxgate journal drop %s", b.Waiting, s.name, b.Reader, b.Reader))
+				"configure it again until it has them, or give them up with: %s", b.Waiting, s.name, b.Reader, s.command("journal drop "+b.Reader)))
 		default:
 			errs = append(errs, s.log.Drop(b.Reader))
 		}

@@ -120,9 +120,9 @@ func TestForsakenSink(t *testing.T) {
 		<-moved
 	}
 	stop()
-	_, err := Open(Setup{Folder: folder, Budget: budget, Sinks: []Sink{{&shelf{}, "new", true, 0}}, Ledger: &book{}}, prometheus.NewRegistry())
+	_, err := Open(Setup{Folder: folder, Command: typed, Budget: budget, Sinks: []Sink{{&shelf{}, "new", true, 0}}, Ledger: &book{}}, prometheus.NewRegistry())
 	want := `3 datapoints wait in the journal live for the sink "old", which is not configured: ` +
-		`configure it again until it has them, or give them up with: fluxgate journal drop old`
+		`configure it again until it has them, or give them up with: fluxgate journal drop old --config here`
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "idle") {
 		t.Errorf("told %v", err)
 	}

@@ -210,9 +210,12 @@ func batch(metric string, n int) sdk.Batch {
 
 func point(metric string) sdk.Batch { return sdk.Batch{{Metric: metric, Timestamp: 1, Value: 2}} }
 
+// typed is the command of a setup.
+func typed(words string) string { return "fluxgate " + words + " --config here" }
+
 func open(t *testing.T, folder string, l Ledger, sinks ...Sink) *Delivery {
 	t.Helper()
-	d, err := Open(Setup{Folder: folder, Budget: budget, Sinks: sinks, FillRate: fillRate, Ledger: l}, prometheus.NewRegistry())
+	d, err := Open(Setup{Folder: folder, Command: typed, Budget: budget, Sinks: sinks, FillRate: fillRate, Ledger: l}, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

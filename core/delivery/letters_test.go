@@ -26,7 +26,7 @@ func withLetters(t *testing.T, required bool) *Delivery {
 	if err := letters.close(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Open(Setup{Folder: folder, Budget: 16 << 20, Ledger: &book{}, Sinks: []Sink{
+	d, err := Open(Setup{Folder: folder, Command: typed, Budget: 16 << 20, Ledger: &book{}, Sinks: []Sink{
 		{&shelf{}, "first", true, 0}, {&shelf{}, "second", required, 0},
 	}}, prometheus.NewRegistry())
 	if err != nil {
@@ -50,7 +50,7 @@ func TestFullOfLettersNamesTheRemedy(t *testing.T) {
 	for {
 		kept, delivered := d.Live.Append(batch("a", maxBatch))
 		if err := kept(); err != nil {
-			if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "fluxgate dead retry") {
+			if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), typed("dead list")+", and have them delivered with: "+typed("dead retry SINK")) {
 				t.Errorf("told %v", err)
 			}
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"fluxgate/sdk"
@@ -19,12 +20,14 @@ type Retried struct {
 // Retry delivers the dead letters of the sink called name again. An error that is
 // not a refusal ends it; what it has not come to stays.
 func (d *Delivery) Retry(ctx context.Context, name string) (Retried, error) {
+	var known []string
 	for _, t := range d.targets {
 		if t.sink.Name == name {
 			return d.retry(ctx, t)
 		}
+		known = append(known, t.sink.Name)
 	}
-	return Retried{}, sdk.Invalidf("there is no sink %q", name)
+	return Retried{}, sdk.Invalidf("there is no sink %q: it is one of %s", name, strings.Join(known, ", "))
 }
 
 func (d *Delivery) retry(ctx context.Context, t *target) (r Retried, err error) {

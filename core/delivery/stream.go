@@ -18,9 +18,10 @@ import (
 
 // A Stream is a journal and the lanes that read it.
 type Stream struct {
-	name  string
-	log   *journal.Log
-	lanes []*lane
+	name    string
+	log     *journal.Log
+	command func(words string) string // of the setup
+	lanes   []*lane
 
 	letters atomic.Int64 // bytes of dead letters that count against the budget
 
@@ -28,8 +29,8 @@ type Stream struct {
 	moved chan struct{} // closed when a cursor has moved on
 }
 
-func newStream(name string, log *journal.Log) *Stream {
-	return &Stream{name: name, log: log, moved: make(chan struct{})}
+func newStream(name string, log *journal.Log, command func(words string) string) *Stream {
+	return &Stream{name: name, log: log, command: command, moved: make(chan struct{})}
 }
 
 // add makes the lane to t.
@@ -79,7 +80,8 @@ func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.
 // explain adds the remedy where dead letters take the room.
 func (s *Stream) explain(err error) error {
 	if bytes := s.letters.Load(); bytes > 0 && errors.Is(err, journal.ErrFull) {
-		return fmt.Errorf("%w; dead letters take %d bytes of it: see fluxgate dead list, and fluxgate dead retry", err, bytes)
+		return fmt.Errorf("%w; dead letters take %d bytes of it: look at them with: %s, and have them delivered with: %s",
+			err, bytes, s.command("dead list"), s.command("dead retry SINK"))
 	}
 	return err
 }

@@ -25,7 +25,7 @@ type Setup struct {
 	// It is read at each start of a plugin; while it does not exist it pins none.
 	Lock string
 
-	LockFlags string // what `fluxgate plugin lock` must be told to write that file
+	Relock string // the command line that writes that file anew
 
 	// Attach tells of plugins that somebody else has started where they wait, as
 	// [sdk.Spec.Attach] does. They are neither checked, nor started, nor ended.

@@ -21,12 +21,10 @@ import (
 // absolute path. As a file it is what sha256sum prints and `sha256sum -c` checks.
 type Lock map[string]string
 
-// relock is the remedy for what a lock refuses, without what else the command is
-// to be told.
-const relock = "pin what is there now, if you trust it, with: fluxgate plugin lock"
-
 // relock is the remedy for what the fleet's lock refuses.
-func (f *Fleet) relock() string { return strings.TrimSpace(relock + " " + f.setup.LockFlags) }
+func (f *Fleet) relock() string {
+	return "pin what is there now, if you trust it, with: " + f.setup.Relock
+}
 
 // ReadLock reads a lock's file. The error wraps [fs.ErrNotExist] if there is none,
 // and [sdk.ErrInvalid] if a line of it, which is named, is damaged.
@@ -42,7 +40,7 @@ func ReadLock(path string) (Lock, error) {
 		sum, program, ok := readPin(lines.Text())
 		if other, known := lock[program]; !ok || known && other != sum {
 			return nil, sdk.Invalidf("%s:%d: damaged: each line must be a sha256, two spaces and the absolute path of a program, "+
-				"and no program in two: %s", path, n, relock)
+				"and no program in two", path, n)
 		}
 		lock[program] = sum
 	}
@@ -118,7 +116,7 @@ func (f *Fleet) pin(program, configured string) (sum, pin string, err error) {
 		return configured, "", nil
 	}
 	if err != nil {
-		return "", "", sdk.Invalidf("%w", err)
+		return "", "", sdk.Invalidf("%w: %s", err, f.relock())
 	}
 	path, err := filepath.Abs(program)
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 func pinning(t *testing.T) (*Fleet, string) {
 	t.Helper()
 	f, _ := newFleet(t)
-	f.setup.Lock = filepath.Join(t.TempDir(), "plugins.lock")
+	f.setup.Lock, f.setup.Relock = filepath.Join(t.TempDir(), "plugins.lock"), "fluxgate plugin lock --config here"
 	return f, f.setup.Lock
 }
 
@@ -100,7 +100,7 @@ func TestDamagedLocks(t *testing.T) {
 		}
 		f.Sink(Spec{Name: "carbon", Program: executable(t)})
 		err := f.Open(t.Context())
-		if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), path+":2: damaged") || !strings.Contains(err.Error(), "fluxgate plugin lock") {
+		if !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), path+":2: damaged") || !strings.Contains(err.Error(), f.setup.Relock) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -125,10 +125,10 @@ func TestALockHoldsPluginsToTheirPrograms(t *testing.T) {
 		{"the program", "", Lock{self: sum}, nil},
 		{"the program, in capitals", "", Lock{self: strings.ToUpper(sum)}, nil},
 		{"the program, and a checksum", strings.ToUpper(sum), Lock{self: sum, "/a": someSum}, nil},
-		{"another program", "", Lock{self: someSum}, []string{"sha256 is " + sum, "not " + someSum, "plugins.lock: pin what is there now", "fluxgate plugin lock"}},
-		{"not in it", "", Lock{"/a": sum}, []string{self + ", whose sha256 is " + sum + ", is not in ", "plugins.lock: pin", "fluxgate plugin lock"}},
+		{"another program", "", Lock{self: someSum}, []string{"sha256 is " + sum, "not " + someSum, "plugins.lock: pin what is there now", "fluxgate plugin lock --config here"}},
+		{"not in it", "", Lock{"/a": sum}, []string{self + ", whose sha256 is " + sum + ", is not in ", "plugins.lock: pin", "fluxgate plugin lock --config here"}},
 		{"empty", "", Lock{}, []string{"is not in "}},
-		{"another checksum", otherSum, Lock{self: sum}, []string{otherSum, "plugins.lock pins " + sum, "change the checksum", "fluxgate plugin lock"}},
+		{"another checksum", otherSum, Lock{self: sum}, []string{otherSum, "plugins.lock pins " + sum, "change the checksum", "fluxgate plugin lock --config here"}},
 		{"another checksum that is locked too", otherSum, Lock{self: otherSum}, []string{"sha256 is " + sum, "not " + otherSum, "plugins.lock"}},
 		{"another checksum without a lock", otherSum, nil, []string{"sha256 is " + sum, "not " + otherSum, "the setting checksum"}},
 	}
@@ -196,7 +196,7 @@ func TestALockHoldsAtEachStart(t *testing.T) {
 			t.Errorf("a reload with another lock: %v, want one that says %q", err, says)
 		}
 	}
-	if _, err := f.Prepare(t.Context(), nil, specs, nil); !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), "fluxgate plugin lock") {
+	if _, err := f.Prepare(t.Context(), nil, specs, nil); !errors.Is(err, sdk.ErrInvalid) || !strings.Contains(err.Error(), f.setup.Relock) {
 		t.Errorf("a reload takes it: %v", err)
 	}
 	if sink.current().Pid() != first {

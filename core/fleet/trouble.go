@@ -21,33 +21,41 @@ func (l *line[T]) announce(p *sdk.Process[T], spec sdk.Spec) {
 	}
 }
 
-// report logs why the plugin is not open, and keeps it.
+// report logs why the plugin is not open, and keeps it. What a person must mend is
+// told once, as it is.
 func (l *line[T]) report(err error, d *deaths) {
-	l.note(err)
+	known := l.note(err)
 	switch {
 	case l.attached():
 		if !l.setFailing(true) {
 			slog.Error("attached plugin is not there", "plugin", l.name, "err", err)
 		}
+	case errors.Is(err, sdk.ErrInvalid):
+		if d.failing() {
+			l.setFailing(true)
+		}
+		if !known {
+			slog.Warn("plugin is refused, and Fluxgate runs without it until that is mended", "plugin", l.name, "err", err)
+		}
 	case d.failing():
 		l.setFailing(true)
 		slog.Error("plugin is failing", "plugin", l.name, "deaths", d.streak, "err", err)
-	case errors.Is(err, sdk.ErrInvalid):
-		slog.Warn("plugin is refused, and Fluxgate runs without it until that is mended", "plugin", l.name, "err", err)
 	default:
 		slog.Warn("plugin is not running, it is started again", "plugin", l.name, "err", err)
 	}
 }
 
-// note keeps why the plugin is not open. Nobody need wait any longer for what a
-// person must mend.
-func (l *line[T]) note(err error) {
+// note keeps why the plugin is not open, and reports whether that was so before.
+// Nobody need wait any longer for what a person must mend.
+func (l *line[T]) note(err error) (known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	known = l.trouble != nil && l.trouble.Error() == err.Error()
 	if l.trouble = err; errors.Is(err, sdk.ErrInvalid) {
 		close(l.opened)
 		l.opened = make(chan struct{})
 	}
+	return known
 }
 
 // setFailing notes whether the plugin is failing, and reports whether it was.

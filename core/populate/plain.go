@@ -23,12 +23,12 @@ func readPlain(m *members, now time.Time) Request {
 	m.source(&r)
 	r.Metric = m.need("metric", "the name to fill")
 	r.From, r.Until = m.timestamp("from", now), m.timestamp("until", now)
-	end, means := r.Until, "until"
+	end, means := r.Until, "until, "+m.quoted("until")
 	if end == 0 {
 		end, means = now.Unix(), "now"
 	}
 	if r.From >= end {
-		m.refuse("from", " is not before %s: there is nothing between them", means)
+		m.refuse("from", ` %s is not before %s: give an earlier one, such as "-7d"`, m.quoted("from"), means)
 	}
 	r.Step = m.step("step")
 	r.Resampler, r.Sink = m.text("resampler"), m.text("sink")
@@ -77,6 +77,12 @@ func (m *members) yes(name string) bool {
 	return false
 }
 
+// quoted returns a member that may be a number or a text, for a fault.
+func (m *members) quoted(name string) string { return strconv.Quote(brief(m.written(name))) }
+
+// timeForms is the remedy for what is no time.
+const timeForms = `use Unix seconds, RFC 3339 such as "2026-01-31T00:00:00Z", or a distance from now such as "-7d"`
+
 // timestamp returns a member that is a time, in Unix seconds; 0 where it is missing.
 func (m *members) timestamp(name string, now time.Time) int64 {
 	text := m.written(name)
@@ -85,11 +91,11 @@ func (m *members) timestamp(name string, now time.Time) int64 {
 	}
 	t, ok := timeIn(text, now)
 	if !ok {
-		m.refuse(name, ` is no time: use Unix seconds, RFC 3339, or a distance from now such as "-7d"`)
+		m.refuse(name, " %s is no time: %s", m.quoted(name), timeForms)
 		return 0
 	}
 	if t < minTimestamp || t > maxTimestamp {
-		m.refuse(name, " is not between %d and %d seconds since 1970", minTimestamp, int64(maxTimestamp))
+		m.refuse(name, " %s is not between %d and %d seconds since 1970: %s", m.quoted(name), minTimestamp, int64(maxTimestamp), timeForms)
 	}
 	return t
 }
@@ -127,7 +133,7 @@ func (m *members) step(name string) int64 {
 		seconds, ok = secondsIn(text)
 	}
 	if !ok || seconds < 1 || seconds > maxStep {
-		m.refuse(name, ` is no step: use whole seconds from 1 to %d, or a text such as "60s" or "10m"`, maxStep)
+		m.refuse(name, ` %s is no step: use whole seconds from 1 to %d, or a text such as "60s" or "10m"`, m.quoted(name), maxStep)
 		return 0
 	}
 	return seconds

@@ -1,6 +1,7 @@
 package populate
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -59,35 +60,35 @@ func TestPlainTimes(t *testing.T) {
 		{name: "years have 365 days", from: "-2y", want: now - 730*86400},
 		{name: "several units", from: "-1d12h", want: now - 36*3600},
 		{name: "from now", from: "now-1h", want: now - 3600},
-		{name: "zero", from: 0, err: "from is not between 1 and 4294967295"},
-		{name: "before 1970", from: "1969-12-31", err: "from is not between"},
-		{name: "longer ago than 1970", from: "-60y", err: "from is not between"},
-		{name: "beyond 32 bits", from: 4_294_967_296, err: "from is not between"},
-		{name: "milliseconds", from: 1_600_000_000_000, err: "from is not between"},
-		{name: "beyond 64 bits", from: "99999999999999999999", err: "from is no time"},
-		{name: "an endless distance", from: "-4294967295y", err: "from is no time"},
-		{name: "a product that wraps around", from: "-144115188075855872d1h", err: "from is no time"},
-		{name: "a sum without end", from: "-" + strings.Repeat("135y", 100), err: "from is no time"},
-		{name: "a part of a second", from: 1.5, err: "from is no time"},
-		{name: "negative", from: -7, err: "from is no time"},
-		{name: "no unit", from: "-7", err: "from is no time"},
-		{name: "no number", from: "-d", err: "from is no time"},
-		{name: "a sign alone", from: "-", err: "from is no time"},
-		{name: "unknown unit", from: "-7fortnights", err: "from is no time"},
-		{name: "capital unit", from: "-7D", err: "from is no time"},
-		{name: "a sign inside", from: "-7d-1h", err: "from is no time"},
-		{name: "no sign", from: "7d", err: "from is no time"},
-		{name: "ahead", from: "+7d", err: "from is no time"},
-		{name: "word", from: "yesterday", err: "from is no time"},
-		{name: "no such day", from: "2023-02-30", err: "from is no time"},
-		{name: "a list", from: []int{1}, err: "from is no time"},
-		{name: "truth", from: true, err: "from is no time"},
-		{name: "now", from: "now", err: "from is not before now"},
-		{name: "in the future", from: now + 60, err: "from is not before now"},
+		{name: "zero", from: 0, err: "is not between 1 and 4294967295"},
+		{name: "before 1970", from: "1969-12-31", err: "is not between"},
+		{name: "longer ago than 1970", from: "-60y", err: "is not between"},
+		{name: "beyond 32 bits", from: 4_294_967_296, err: "is not between"},
+		{name: "milliseconds", from: 1_600_000_000_000, err: "is not between"},
+		{name: "beyond 64 bits", from: "99999999999999999999", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "an endless distance", from: "-4294967295y", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "a product that wraps around", from: "-144115188075855872d1h", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "a sum without end", from: "-" + strings.Repeat("135y", 100), err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "a part of a second", from: 1.5, err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "negative", from: -7, err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "no unit", from: "-7", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "no number", from: "-d", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "a sign alone", from: "-", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "unknown unit", from: "-7fortnights", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "capital unit", from: "-7D", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "a sign inside", from: "-7d-1h", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "no sign", from: "7d", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "ahead", from: "+7d", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "word", from: "yesterday", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "no such day", from: "2023-02-30", err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "a list", from: []int{1}, err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "truth", from: true, err: "is no time: use Unix seconds, RFC 3339 such as"},
+		{name: "now", from: "now", err: "is not before now"},
+		{name: "in the future", from: now + 60, err: "is not before now"},
 	} {
 		body := plainPost().with("from", c.from).body(t)
 		if c.err != "" {
-			unsound(t, c.name, body, c.err)
+			unsound(t, c.name, body, fmt.Sprintf("from %q %s", brief(fmt.Sprint(c.from)), c.err))
 			continue
 		}
 		if got := sound(t, c.name, body); got.From != c.want || got.Until != 0 {
@@ -107,9 +108,9 @@ func TestPlainRange(t *testing.T) {
 	if got := sound(t, "the last", o.with("until", 4_294_967_295).body(t)); got.Until != 4_294_967_295 {
 		t.Errorf("the last: until %d", got.Until)
 	}
-	unsound(t, "nothing between", o.with("from", 100).with("until", 100).body(t), "from is not before until")
-	unsound(t, "backwards", o.with("from", "-1d").with("until", "-2d").body(t), "from is not before until")
-	unsound(t, "until is judged as well", o.with("until", 0).body(t), "until is not between")
+	unsound(t, "nothing between", o.with("from", 100).with("until", 100).body(t), `from "100" is not before until, "100": give an earlier one, such as "-7d"`)
+	unsound(t, "backwards", o.with("from", "-1d").with("until", "-2d").body(t), `from "-1d" is not before until, "-2d": give an earlier one`)
+	unsound(t, "until is judged as well", o.with("until", 0).body(t), `until "0" is not between`)
 }
 
 func TestPlainStep(t *testing.T) {
@@ -123,7 +124,7 @@ func TestPlainStep(t *testing.T) {
 	} {
 		body := plainPost().with("step", c.step).body(t)
 		if c.want == 0 {
-			unsound(t, "step", body, "step is no step: use whole seconds from 1 to 86400")
+			unsound(t, "step", body, fmt.Sprintf("step %q is no step: use whole seconds from 1 to 86400", fmt.Sprint(c.step)))
 		} else if got := sound(t, "step", body); got.Step != c.want {
 			t.Errorf("step %v: got %d, want %d", c.step, got.Step, c.want)
 		}
