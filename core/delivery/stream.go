@@ -77,11 +77,11 @@ func (s *Stream) Append(b sdk.Batch) (kept func() error, delivered func(context.
 	return kept, func(ctx context.Context) error { return s.await(ctx, end) }
 }
 
-// explain adds the remedy where dead letters take the room.
+// explain adds the remedy where dead letters take the room. Senders read it: it names no
+// file of this machine.
 func (s *Stream) explain(err error) error {
 	if bytes := s.letters.Load(); bytes > 0 && errors.Is(err, journal.ErrFull) {
-		return fmt.Errorf("%w; dead letters take %d bytes of it: look at them with: %s, and have them delivered with: %s",
-			err, bytes, s.command("dead list"), s.command("dead retry SINK"))
+		return fmt.Errorf("%w; dead letters take %d bytes of it: see fluxgate dead list, and fluxgate dead retry", err, bytes)
 	}
 	return err
 }
