@@ -20,7 +20,8 @@ once, after the last call has returned, and should not take longer than a second
 Calls come from several threads at once, so methods must be thread safe. A method
 raises Invalid when the same call will never succeed, and Unavailable when it may
 later. Any other exception counts as Unavailable, to the senders of an input as a
-fault of the plugin, and its traceback is in the log.
+fault of the plugin, and its traceback is in the log, once for calls in a row that
+fail alike.
 
 Names and text that a sender chose are bytes that need not be UTF-8. Here they
 are str, in which odd bytes are kept as os.fsdecode keeps them: write them with

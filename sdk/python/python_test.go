@@ -377,19 +377,42 @@ func TestLongErrorsAreCut(t *testing.T) {
 
 func TestTheTracebackOfAnExceptionIsLogged(t *testing.T) {
 	t.Parallel()
-	p, log := startActor(t, map[string]any{"act": "fail"})
-	for _, metric := range []string{"odd", strings.Repeat("ü", 10_000)} {
+	exception := func(metric string) map[string]any {
+		p, log := startActor(t, map[string]any{"act": "fail"})
 		_ = p.Plugin.Write(t.Context(), sdk.Batch{{Metric: metric}})
-	}
-	for _, l := range log.await(t, "exception", 2) {
+		l := log.await(t, "exception", 1)[0]
 		stack, _ := l.attrs["stack"].(string)
 		if l.level != slog.LevelError || !strings.Contains(stack, "LookupError") && l.attrs["cut"] != true {
 			t.Errorf("logged at %v: %v", l.level, l.attrs)
 		}
+		return l.attrs
 	}
-	first := log.await(t, "exception", 2)[0]
-	if stack, _ := first.attrs["stack"].(string); first.attrs["value"] != "odd" || !strings.Contains(stack, "actor.py") || !strings.Contains(stack, "in fail") {
-		t.Errorf("logged: %v", first.attrs)
+	exception(strings.Repeat("ü", 10_000))
+	odd := exception("odd")
+	if stack, _ := odd["stack"].(string); odd["value"] != "odd" || !strings.Contains(stack, "actor.py") || !strings.Contains(stack, "in fail") {
+		t.Errorf("logged: %v", odd)
+	}
+}
+
+func TestAnExceptionThatComesAgainIsOneLine(t *testing.T) {
+	t.Parallel()
+	p, log := startActor(t, map[string]any{"act": "as told"})
+	for _, metric := range []string{"fail.1", "fail.2", "unavailable", "fail.3", "exit", "exit", "fail.4", "succeed", "fail.5"} {
+		_ = p.Plugin.Write(t.Context(), sdk.Batch{{Metric: metric}})
+		if err := p.Check(t.Context()); err != nil { // another call, which succeeds
+			t.Error(err)
+		}
+	}
+	again := log.await(t, "LookupError again", 2)
+	for i, value := range []string{"fail.2", "fail.3"} {
+		if l := again[i]; l.level != slog.LevelError || fmt.Sprint(l.attrs) != fmt.Sprint(map[string]any{"value": value}) {
+			t.Errorf("logged at %v: %v, want just the value %s", l.level, l.attrs, value)
+		}
+	}
+	log.await(t, "exception", 4)
+	want := []string{"exception", "LookupError again", "LookupError again", "exception", "SystemExit again", "exception", "exception"}
+	if got := log.order("exception", "LookupError again", "SystemExit again"); !slices.Equal(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
 	}
 }
 
