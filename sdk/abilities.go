@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"reflect"
 )
@@ -33,16 +35,20 @@ func checkAbilities(v any, abilities ...reflect.Method) error {
 	if !value.IsValid() {
 		return nil
 	}
+	var wrong []error
 	for _, want := range abilities {
 		found := value.MethodByName(want.Name)
 		if found.IsValid() && found.Type() != want.Type {
-			return Invalidf("method %s of %T is %v and would never be called: make it %v, or give it another name",
-				want.Name, v, found.Type(), want.Type)
+			wrong = append(wrong, fmt.Errorf("method %s of %T is %v and would never be called: make it %v, or give it another name",
+				want.Name, v, found.Type(), want.Type))
 		}
 		if !found.IsValid() && reflect.New(value.Type()).MethodByName(want.Name).IsValid() {
-			return Invalidf("method %s of *%[2]T would never be called, since the plugin is a %[2]T: "+
-				"return a pointer to it, or give the method another name", want.Name, v)
+			wrong = append(wrong, fmt.Errorf("method %s of *%[2]T would never be called, since the plugin is a %[2]T: "+
+				"return a pointer to it, or give the method another name", want.Name, v))
 		}
 	}
-	return nil
+	if wrong == nil {
+		return nil
+	}
+	return Invalidf("%w", errors.Join(wrong...))
 }

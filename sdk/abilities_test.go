@@ -28,6 +28,11 @@ type oddClose struct{ plainSink }
 
 func (oddClose) Close() {}
 
+// Two of them are told at once.
+type oddTwice struct{ oddBulk }
+
+func (*oddTwice) Check() error { return nil }
+
 type pointerClose struct{ plainSink }
 
 func (*pointerClose) Close() error { return nil }
@@ -46,7 +51,7 @@ type oddSettings struct{}
 func (oddSettings) Validate() bool { return false }
 
 func serveOdd(name string) {
-	sinks := map[string]sdk.Sink{"bulk": oddBulk{}, "check": oddCheck{}, "close": &oddClose{}, "pointer": pointerClose{}, "right": &pointerClose{}}
+	sinks := map[string]sdk.Sink{"bulk": oddBulk{}, "check": oddCheck{}, "close": &oddClose{}, "pointer": pointerClose{}, "right": &pointerClose{}, "twice": &oddTwice{}}
 	switch name {
 	case "recycle":
 		sdk.ServeInput(sdk.NoConfig{}, func(context.Context, sdk.NoConfig) (sdk.Input, error) { return oddRecycle{}, nil })
@@ -67,6 +72,8 @@ func TestAMethodThatWouldNeverBeCalledIsRefused(t *testing.T) {
 		{"check", "method Check of sdk_test.oddCheck is func() error and would never be called: make it func(context.Context) error, or"},
 		{"close", "method Close of *sdk_test.oddClose is func() and would never be called: make it func() error, or"},
 		{"pointer", "method Close of *sdk_test.pointerClose would never be called, since the plugin is a sdk_test.pointerClose: return a pointer"},
+		{"twice", "method Check of *sdk_test.oddTwice is func() error and would never be called: make it func(context.Context) error, or give it another name\n" +
+			"method WriteAll of *sdk_test.oddTwice is func([]sdk.Batch) error"},
 		{"recycle", "method Recycle of sdk_test.oddRecycle is func(*sdk.Submission) and would never be called: make it func(sdk.Submission), or"},
 		{"settings", "method Validate of *sdk_test.oddSettings is func() bool and would never be called: make it func() error, or"},
 		{"right", ""},
