@@ -126,6 +126,9 @@ func (l *liar) Check(context.Context) error {
 
 func (l *liar) Close() error {
 	l.later.Wait()
+	if l.lie == "closing badly" {
+		return errors.New("half a batch is unwritten")
+	}
 	return nil
 }
 
