@@ -71,7 +71,10 @@ var folder = sync.OnceValue(func() string {
 		err = copyAll(dir, append(slices.Clip(modules), actor, echo, exampleSink, exampleInput, exampleResampler)...)
 	}
 	if err == nil {
-		err = copyOld(filepath.Join(dir, filepath.Base(oldActor)))
+		err = copyOld(filepath.Join(dir, oldActor))
+	}
+	if err == nil {
+		err = copyActor(filepath.Join(dir, textActor), `fluxgate.setting(fluxgate.Duration("1m30s"))`, `fluxgate.setting("1m30s")`)
 	}
 	if err != nil {
 		panic(err)
@@ -97,12 +100,17 @@ func copyAll(dir string, files ...string) error {
 // copyOld writes the actor as it is on a kernel that cannot tell of the end of a
 // process.
 func copyOld(path string) error {
+	const first = "import dataclasses\n"
+	return copyActor(path, first, first+"import os; del os.pidfd_open\n")
+}
+
+// copyActor writes the actor with a part of its text replaced.
+func copyActor(path, old, new string) error {
 	text, err := os.ReadFile(actor)
 	if err != nil {
 		return err
 	}
-	const first = "import dataclasses\n"
-	return os.WriteFile(path, []byte(strings.Replace(string(text), first, first+"import os; del os.pidfd_open\n", 1)), 0o755)
+	return os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o755)
 }
 
 // program returns the path of a program that lies beside fluxgate.py.
@@ -117,6 +125,8 @@ const (
 	actor    = "testdata/actor.py"
 	echo     = "testdata/echo.py"
 	oldActor = "old-actor.py"
+
+	textActor = "text-actor.py" // one with a duration whose default is text
 )
 
 // spec says how to start a program from this folder.
