@@ -173,6 +173,10 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 		if len(b) == 0 {
 			return sdk.Invalidf("an empty batch")
 		}
+	case "panicking at nothing":
+		if len(b) == 0 {
+			panic("there is nothing in it")
+		}
 	case "keeping the first":
 		if of(b, "twice") {
 			b = l.unseen(b)
