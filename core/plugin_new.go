@@ -63,7 +63,7 @@ func newPlugin(out io.Writer, p scaffold.Plan, folder string) error {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "%s is written. What next:\n\n  cd %s\n  make test    # the contract of every %s, against this one\n"+
-		"  make run     # a throwaway Fluxgate with it\n\nThen name it in fluxgate.yaml:\n\n%s", folder, folder, p.Kind, p.Settings(p.Built(absolute)))
+		"  make run     # a throwaway Fluxgate with it\n\nThen make build, and name it in fluxgate.yaml:\n\n%s", folder, folder, p.Kind, p.Settings(p.Built(absolute)))
 	return err
 }
 

@@ -12,7 +12,7 @@ func TestNewTellsWhatIsNext(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "it")
 	stdout, stderr, code := fluxgate(t, "plugin", "new", "sink", "mine", "--dir", folder)
 	want := folder + " is written. What next:\n\n  cd " + folder + "\n  make test    # the contract of every sink, against this one\n" +
-		"  make run     # a throwaway Fluxgate with it\n\nThen name it in fluxgate.yaml:\n\n" +
+		"  make run     # a throwaway Fluxgate with it\n\nThen make build, and name it in fluxgate.yaml:\n\n" +
 		"sinks:\n  mine: {plugin: " + folder + "/fluxgate-sink-mine, config: {path: /var/lib/fluxgate/mine.jsonl}}\n"
 	if code != 0 || stdout != want {
 		t.Errorf("exit %d, %s, it says\n%s, want\n%s", code, stderr, stdout, want)

@@ -20,8 +20,12 @@ type NoConfig struct{}
 // "5s", and a single value serves for a list of one. A setting that into does
 // not know is an error that names the nearest one it does and, if it has a help
 // tag, tells what that is. So is a value of another type, and whatever the
-// Validate method of into, if any, reports. Every error wraps [ErrInvalid].
+// Validate method of into, if any, reports, and a Validate that is none, since its
+// signature is not func() error. Every error wraps [ErrInvalid].
 func Configure(settings map[string]any, into any) error {
+	if err := checkAbilities(into, abilityOf[validator]()); err != nil {
+		return err
+	}
 	if err := checkSettings(settings, settingsOf(into)); err != nil {
 		return Invalidf("%w", err)
 	}
@@ -40,7 +44,7 @@ func Configure(settings map[string]any, into any) error {
 		_, text, _ := strings.Cut(err.Error(), "\n\n") // the first line says that there are errors
 		return Invalidf("%s", text)
 	}
-	if v, ok := into.(interface{ Validate() error }); ok {
+	if v, ok := into.(validator); ok {
 		if err := v.Validate(); err != nil {
 			return Invalidf("%w", err)
 		}

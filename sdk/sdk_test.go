@@ -30,7 +30,11 @@ const poison = `{"@message": 5}`
 
 func TestMain(m *testing.M) {
 	if act, ok := strings.CutPrefix(filepath.Base(os.Args[0]), trapPrefix); ok {
-		trap(act)
+		if odd, ok := strings.CutPrefix(act, "odd-"); ok {
+			serveOdd(odd)
+		} else {
+			trap(act)
+		}
 		leave()
 	}
 	flag.Parse()

@@ -35,6 +35,11 @@ import (
 // operator of these, and calls the Validate method of C, if it has one, whose
 // error refuses the settings.
 //
+// A plugin may have the methods of [Checker] and [io.Closer], a sink that of
+// [BulkSink], and an input that of [Recycler]. One of such a name with another
+// signature would never be called, so the plugin is refused, whatever it is meant
+// for: give it another name.
+//
 // Started by hand with --attach the program waits, such as under a debugger, and
 // prints how to start a Fluxgate that uses it.
 func ServeSink[C any](defaults C, open func(context.Context, C) (Sink, error)) {
@@ -245,6 +250,9 @@ func (o *opener[C, T]) Open(ctx context.Context, w *wire.Config) (*wire.Opened, 
 		return nil, err
 	}
 	p, err := o.open(ctx, config)
+	if err == nil {
+		err = checkAbilities(p, abilitiesOf(o.kind)...)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -162,7 +162,7 @@ func isUnavailableWhenShut(ctx context.Context, k *kit) error {
 	draining, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.drain(draining); err != nil {
-		return brokenf("drained without a call under way it says: %v", err)
+		return err
 	}
 	return call("after Drain")
 }

@@ -121,6 +121,20 @@ func findings(t *testing.T, p plugintest.Program) (names []string) {
 	return names
 }
 
+// What Close says is told as such.
+func TestABadCloseIsTold(t *testing.T) {
+	t.Parallel()
+	var told []string
+	_ = program(t, "sink", "closing badly").Test(t.Context(), func(r plugintest.Result) {
+		if r.Err != nil {
+			told = append(told, r.Err.Error())
+		}
+	})
+	if all := strings.Join(told, "\n"); !strings.Contains(all, "which closes the plugin, it says: ") || !strings.Contains(all, "half a batch is unwritten") {
+		t.Errorf("of a Close that fails the kit tells %q", told)
+	}
+}
+
 func TestTheHonestPass(t *testing.T) {
 	for _, kind := range []string{"sink", "input", "resampler"} {
 		t.Run(kind, func(t *testing.T) {

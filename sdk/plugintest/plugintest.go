@@ -26,7 +26,9 @@
 package plugintest
 
 import (
+	"log/slog"
 	"os"
+	"sync"
 	"testing"
 
 	"fluxgate/sdk"
@@ -46,7 +48,8 @@ func Main(tests interface{ Run() int }, main func()) {
 // the contract of [sdk.Sink] as a subtest. The function stored returns all that is
 // stored by now, in any order; of several datapoints of a metric with the same
 // timestamp the last one counts. It is asked again until what should be there is,
-// for ten seconds, also while the sink writes.
+// for ten seconds, also while the sink writes. What the plugin logs is shown when a
+// sentence is broken.
 //
 // The datapoints of the kit have names below fluxgate.kit, timestamps that are
 // full minutes of the last hour, and the same values in single precision, so that
@@ -80,10 +83,37 @@ func Tally(t *testing.T, settings map[string]any) {
 	test(t, Program{Kind: "resampler", Settings: settings, Tally: true})
 }
 
+// A diary is the beginning of what is logged.
+type diary struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const maxDiary = 64 << 10 // bytes
+
+func (d *diary) Write(line []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.text)+len(line) <= maxDiary {
+		d.text = append(d.text, line...)
+	}
+	return len(line), nil
+}
+
+// show tells what was logged, if anything, to whoever looks for what failed.
+func (d *diary) show(t *testing.T) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.Failed() && len(d.text) > 0 {
+		t.Logf("the plugin's log:\n%s", d.text)
+	}
+}
+
 // test holds the program that this test binary becomes to every sentence.
 func test(t *testing.T, p Program) {
 	t.Helper()
-	p.Path = os.Args[0]
+	var log diary
+	p.Path, p.Log = os.Args[0], slog.New(slog.NewTextHandler(&log, nil))
 	kit, err := p.kit()
 	if err != nil {
 		t.Fatal(err)
@@ -95,4 +125,5 @@ func test(t *testing.T, p Program) {
 			}
 		})
 	}
+	log.show(t)
 }

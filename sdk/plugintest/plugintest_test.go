@@ -126,6 +126,9 @@ func (l *liar) Check(context.Context) error {
 
 func (l *liar) Close() error {
 	l.later.Wait()
+	if l.lie == "closing badly" {
+		return errors.New("half a batch is unwritten")
+	}
 	return nil
 }
 
@@ -169,6 +172,10 @@ func (l *liar) Write(ctx context.Context, b sdk.Batch) error {
 	case "refusing nothing":
 		if len(b) == 0 {
 			return sdk.Invalidf("an empty batch")
+		}
+	case "panicking at nothing":
+		if len(b) == 0 {
+			panic("there is nothing in it")
 		}
 	case "keeping the first":
 		if of(b, "twice") {

@@ -169,8 +169,10 @@ func (s *session) call(ctx context.Context, kind string) (err error) {
 }
 
 func (s *session) drain(ctx context.Context) error {
-	_, err := s.remote.Drain(ctx, &wire.Nothing{})
-	return err
+	if _, err := s.remote.Drain(ctx, &wire.Nothing{}); err != nil {
+		return brokenf("drained without a call under way, which closes the plugin, it says: %v", err)
+	}
+	return nil
 }
 
 // end has the plugin drain and leave, and tells if it does not.
@@ -178,7 +180,7 @@ func (s *session) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := s.drain(ctx); err != nil {
-		return brokenf("drained without a call under way it says: %v", err)
+		return err
 	}
 	const shutdown = "/plugin.GRPCController/Shutdown"
 	err := s.conn.Invoke(ctx, shutdown, &wire.Nothing{}, &wire.Nothing{}) // the answer may be cut off

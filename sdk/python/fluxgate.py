@@ -20,7 +20,8 @@ once, after the last call has returned, and should not take longer than a second
 Calls come from several threads at once, so methods must be thread safe. A method
 raises Invalid when the same call will never succeed, and Unavailable when it may
 later. Any other exception counts as Unavailable, to the senders of an input as a
-fault of the plugin, and its traceback is in the log.
+fault of the plugin, and its traceback is in the log, once for calls in a row that
+fail alike.
 
 Names and text that a sender chose are bytes that need not be UTF-8. Here they
 are str, in which odd bytes are kept as os.fsdecode keeps them: write them with
@@ -134,7 +135,8 @@ class NoConfig:
 
 
 def setting(default: Any = dataclasses.MISSING, *, help: str = "", unit: str = "") -> Any:
-    """Returns a field of a dataclass of settings. One without a default must be given.
+    """Returns a field of a dataclass of settings. One without a default must be given;
+    that of a Duration may be text.
 
     Its type is str, int, float, bool, Duration, a list of one of these, or
     another such dataclass, which is a section; of any other type the value is
@@ -158,7 +160,9 @@ def _configure(kind: type, given: Any, path: str = "") -> Any:
               if f.name not in values and f.default is f.default_factory]
     if wrong:
         raise Invalid("\n".join(wrong))
-    values = {name: _convert(types[name], value, path + name) for name, value in values.items()}
+    defaults = {f.name: f.default_factory() for f in fields if callable(f.default_factory)}
+    texts = {name: value for name, value in defaults.items() if types[name] is Duration and isinstance(value, str)}
+    values = {name: _convert(types[name], value, path + name) for name, value in (texts | values).items()}
     try:
         return kind(**values)
     except ValueError as err:

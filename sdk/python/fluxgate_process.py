@@ -1,6 +1,4 @@
-"""The process of a plugin: how it shakes hands with its host, is called, logs, and
-leaves. A plugin's author imports fluxgate alone.
-"""
+"""The process of a plugin: how it shakes hands, is called, logs, and leaves. Its author imports fluxgate alone."""
 import asyncio
 import concurrent.futures
 import contextlib
@@ -14,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
@@ -30,6 +29,7 @@ _LEAVE = 2.0  # seconds for close and the calls before it, once the plugin is to
 _LEVELS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR+4"}
 
 _log = logging.getLogger("fluxgate")
+_fault: dict[Callable, list] = {}  # of a call that has not succeeded since its last exception: where that came from
 
 
 class Invalid(Exception):
@@ -120,13 +120,12 @@ class Guest:
 
     def drain(self, *_: Any) -> wire.Nothing:
         with self._once:
-            if self._plugin is None or self._closed:
-                return wire.Nothing()
-            with self._changed:
-                self._closed = True
-                self._changed.wait_for(lambda: self._calls == 0)
-            if hasattr(self._plugin, "close"):
-                self._plugin.close()
+            if self._plugin is not None and not self._closed:
+                with self._changed:
+                    self._closed = True
+                    self._changed.wait_for(lambda: self._calls == 0)
+                if hasattr(self._plugin, "close"):
+                    self._plugin.close()
         return wire.Nothing()
 
 
@@ -151,13 +150,17 @@ class _Lines(logging.Formatter):
 def _answer(call: Callable, request: type, data: bytes, context: Context) -> tuple[bytes, Any, str]:
     """Makes a call. Returns its answer, or the code and the text of its error."""
     try:
-        return call(request.FromString(data), context).SerializeToString(), None, ""
+        answer = call(request.FromString(data), context).SerializeToString()
+        _fault.pop(call, None)
+        return answer, None, ""
     except Invalid as err:
         return b"", grpc.StatusCode.INVALID_ARGUMENT, f"invalid: {err}"
     except Unavailable as err:
         return b"", grpc.StatusCode.UNAVAILABLE, f"unavailable: {err}"
     except BaseException as err:  # also SystemExit: the process is the host's to end
-        _log.error("exception", exc_info=err, extra={"value": str(err)})
+        fault = [type(err), *(part for part in traceback.format_exception(err) if part.startswith("  "))]
+        same, _fault[call] = fault == _fault.get(call), fault
+        _log.error(f"{type(err).__name__} again" if same else "exception", exc_info=not same, extra={"value": str(err)})
         return b"", grpc.StatusCode.INTERNAL, f"{type(err).__name__}: {err}"
 
 
@@ -217,8 +220,7 @@ async def _listen(guest: Guest, ready: Callable, *method: Any) -> None:
 
 
 def _await_end(host: int, stdout: int) -> None:
-    """Returns when the host has ended. One that ended before this process looked
-    has left nobody to read stdout."""
+    """Returns when the host has ended. One that ended before this process looked has left nobody to read stdout."""
     try:
         ended = os.pidfd_open(host)
     except (AttributeError, OSError):  # a kernel or sandbox without it
@@ -273,9 +275,8 @@ def _serve_attached(guest: Guest, *method: Any) -> None:
 
 
 def serve(guest: Guest, verb: str, request: type, call: Callable, workers: int) -> None:
-    """Runs the calling program as the plugin guest. Its method is called verb on the
-    wire; call takes the opened plugin, a message of type request, and a Context. At
-    most workers are under way at a time."""
+    """Runs the calling program as the plugin guest. Its method is called verb on the wire; call takes the opened
+    plugin, a message of type request, and a Context. At most workers are under way at a time."""
     gone, program, method = False, sys.argv[0], (verb, request, call, workers)
     if logging.root.level == logging.WARNING:  # which is logging's default
         logging.root.setLevel(logging.INFO)

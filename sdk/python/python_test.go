@@ -71,7 +71,10 @@ var folder = sync.OnceValue(func() string {
 		err = copyAll(dir, append(slices.Clip(modules), actor, echo, exampleSink, exampleInput, exampleResampler)...)
 	}
 	if err == nil {
-		err = copyOld(filepath.Join(dir, filepath.Base(oldActor)))
+		err = copyOld(filepath.Join(dir, oldActor))
+	}
+	if err == nil {
+		err = copyActor(filepath.Join(dir, textActor), `fluxgate.setting(fluxgate.Duration("1m30s"))`, `fluxgate.setting("1m30s")`)
 	}
 	if err != nil {
 		panic(err)
@@ -97,12 +100,17 @@ func copyAll(dir string, files ...string) error {
 // copyOld writes the actor as it is on a kernel that cannot tell of the end of a
 // process.
 func copyOld(path string) error {
+	const first = "import dataclasses\n"
+	return copyActor(path, first, first+"import os; del os.pidfd_open\n")
+}
+
+// copyActor writes the actor with a part of its text replaced.
+func copyActor(path, old, new string) error {
 	text, err := os.ReadFile(actor)
 	if err != nil {
 		return err
 	}
-	const first = "import dataclasses\n"
-	return os.WriteFile(path, []byte(strings.Replace(string(text), first, first+"import os; del os.pidfd_open\n", 1)), 0o755)
+	return os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o755)
 }
 
 // program returns the path of a program that lies beside fluxgate.py.
@@ -117,6 +125,8 @@ const (
 	actor    = "testdata/actor.py"
 	echo     = "testdata/echo.py"
 	oldActor = "old-actor.py"
+
+	textActor = "text-actor.py" // one with a duration whose default is text
 )
 
 // spec says how to start a program from this folder.
@@ -377,19 +387,42 @@ func TestLongErrorsAreCut(t *testing.T) {
 
 func TestTheTracebackOfAnExceptionIsLogged(t *testing.T) {
 	t.Parallel()
-	p, log := startActor(t, map[string]any{"act": "fail"})
-	for _, metric := range []string{"odd", strings.Repeat("ü", 10_000)} {
+	exception := func(metric string) map[string]any {
+		p, log := startActor(t, map[string]any{"act": "fail"})
 		_ = p.Plugin.Write(t.Context(), sdk.Batch{{Metric: metric}})
-	}
-	for _, l := range log.await(t, "exception", 2) {
+		l := log.await(t, "exception", 1)[0]
 		stack, _ := l.attrs["stack"].(string)
 		if l.level != slog.LevelError || !strings.Contains(stack, "LookupError") && l.attrs["cut"] != true {
 			t.Errorf("logged at %v: %v", l.level, l.attrs)
 		}
+		return l.attrs
 	}
-	first := log.await(t, "exception", 2)[0]
-	if stack, _ := first.attrs["stack"].(string); first.attrs["value"] != "odd" || !strings.Contains(stack, "actor.py") || !strings.Contains(stack, "in fail") {
-		t.Errorf("logged: %v", first.attrs)
+	exception(strings.Repeat("ü", 10_000))
+	odd := exception("odd")
+	if stack, _ := odd["stack"].(string); odd["value"] != "odd" || !strings.Contains(stack, "actor.py") || !strings.Contains(stack, "in fail") {
+		t.Errorf("logged: %v", odd)
+	}
+}
+
+func TestAnExceptionThatComesAgainIsOneLine(t *testing.T) {
+	t.Parallel()
+	p, log := startActor(t, map[string]any{"act": "as told"})
+	for _, metric := range []string{"fail.1", "fail.2", "unavailable", "fail.3", "exit", "exit", "fail.4", "succeed", "fail.5"} {
+		_ = p.Plugin.Write(t.Context(), sdk.Batch{{Metric: metric}})
+		if err := p.Check(t.Context()); err != nil { // another call, which succeeds
+			t.Error(err)
+		}
+	}
+	again := log.await(t, "LookupError again", 2)
+	for i, value := range []string{"fail.2", "fail.3"} {
+		if l := again[i]; l.level != slog.LevelError || fmt.Sprint(l.attrs) != fmt.Sprint(map[string]any{"value": value}) {
+			t.Errorf("logged at %v: %v, want just the value %s", l.level, l.attrs, value)
+		}
+	}
+	log.await(t, "exception", 4)
+	want := []string{"exception", "LookupError again", "LookupError again", "exception", "SystemExit again", "exception", "exception"}
+	if got := log.order("exception", "LookupError again", "SystemExit again"); !slices.Equal(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
 	}
 }
 

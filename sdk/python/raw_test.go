@@ -139,6 +139,22 @@ func settings(t *testing.T, config map[string]any) (told map[string]any) {
 	return told
 }
 
+func TestADurationsDefaultMayBeText(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{`{}`: `"wait": 90.0,`, `{"wait": "5s"}`: `"wait": 5.0,`} {
+		config := map[string]any{}
+		if err := json.Unmarshal([]byte(given), &config); err != nil {
+			t.Fatal(err)
+		}
+		config["act"] = "tell settings"
+		s, _ := spec(t, textActor, config)
+		p := start(t, sdk.StartSink, s)
+		if err := p.Plugin.Write(t.Context(), oneDatapoint); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("of %s it is told %v, want %s", given, err, want)
+		}
+	}
+}
+
 func TestSettingsLieOverTheDefaults(t *testing.T) {
 	t.Parallel()
 	defaults := func() map[string]any {
