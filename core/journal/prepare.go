@@ -7,8 +7,9 @@ import (
 	"fluxgate/sdk"
 )
 
-// zeroed is how many zeros are written at once to a new segment. In bytes.
-const zeroed = 256 << 10
+// zeroed is how many zeros of a new segment are written and synced at once, in bytes:
+// a commit meanwhile waits behind so many, and not behind a whole segment.
+const zeroed = 1 << 20
 
 // prepare makes segments until n are prepared. With must it makes room for them
 // as an Append may; without, only where there is room.
@@ -71,9 +72,9 @@ func (l *Log) makeSegment(number uint64) (*segment, error) {
 		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), l.Segment-at)], at); err != nil {
 			return s, err
 		}
-	}
-	if err := file.Sync(); err != nil {
-		return s, err
+		if err := file.Sync(); err != nil {
+			return s, err
+		}
 	}
 	return s, l.Files.Sync()
 }
