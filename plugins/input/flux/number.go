@@ -68,6 +68,15 @@ func readInteger(s string) (value int64, length int, fits bool) {
 	return int64(magnitude), length, true
 }
 
+// readBareInteger is readInteger of what JSON and a timestamp may both be: without a
+// sign, and not from 0 on.
+func readBareInteger(s string) (value int64, length int, ok bool) {
+	if s == "" || s[0] < '1' || '9' < s[0] {
+		return 0, 0, false
+	}
+	return readInteger(s)
+}
+
 // powers are powers of ten, all of which float64 holds exactly.
 var powers = [...]float64{
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9,

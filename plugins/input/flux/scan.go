@@ -73,14 +73,35 @@ func (s *scanner) body() {
 
 func (s *scanner) list() {
 	s.expect('[')
+	var f form
 	for more := true; more; more = s.goesOn(']') {
-		p := partial{Datapoint: sdk.Datapoint{Timestamp: s.now}}
-		s.expect('{')
-		for more := true; more; more = s.goesOn('}') {
-			s.member(s.name(), &p)
+		var p partial
+		n := f.read(s.text[s.at:], &p)
+		if s.at += n; n == 0 {
+			p = partial{Datapoint: sdk.Datapoint{Timestamp: s.now}}
+			f = s.item(&p)
 		}
 		s.add(&p)
 	}
+}
+
+// item reads p, whatever its form, and returns that.
+func (s *scanner) item(p *partial) (f form) {
+	begin := s.at
+	s.expect('{')
+	for more := true; more; more = s.goesOn('}') {
+		name := s.name()
+		quoted := 0 // bytes
+		if s.next() == '"' {
+			quoted = 1
+		}
+		before := s.text[begin : s.at+quoted]
+		s.member(name, p)
+		begin = s.at - quoted
+		f.note(before, name)
+	}
+	f.end = s.text[begin:s.at]
+	return f
 }
 
 // member reads the value of a member of p.
@@ -119,8 +140,7 @@ func (s *scanner) add(p *partial) {
 }
 
 func (s *scanner) timestamp() int64 {
-	c := s.next()
-	if c == '"' {
+	if s.next() == '"' {
 		text := s.string()
 		if text == "" {
 			return s.now
@@ -131,8 +151,8 @@ func (s *scanner) timestamp() int64 {
 		}
 		return timestamp
 	}
-	timestamp, n, fits := readInteger(s.text[s.at:])
-	if !fits || c < '1' || '9' < c {
+	timestamp, n, ok := readBareInteger(s.text[s.at:])
+	if !ok {
 		s.fail()
 		return 0
 	}

@@ -70,6 +70,13 @@ var usual = []struct{ name, body string }{
 	{"equal members", `{"key":"j","metrics":[{"metric":"a","value":1,"fill":true,"metric":"b","value":2,"fill":false,"timestamp":5,"timestamp":6}],"key":"k"}`},
 	{"white space", "\t{\r\n \"key\" : \"k\" , \"metrics\"\n:\t[ { \"metric\" : \"a\" , \"value\" : 1 } , { \"metric\" : \"b\" , \"value\" : 2 } ] } \r\n"},
 	{"numbers", `{"key":"k","metrics":[{"metric":"a","value":-0},{"metric":"a","value":0.30000000000000004},{"metric":"a","value":1e-05},{"metric":"a","value":-1.5E+300},{"metric":"a","value":123456789012345678901234567890}]}`},
+	{"one form", `{"key":"k","metrics":[{"metric": "a.b", "timestamp": 5, "value": 1.5}, {"metric": "c", "timestamp": 1478021700, "value": -2}, {"metric": "", "timestamp": 7, "value": 3e2}]}`},
+	{"one form in another order", `{"metrics":[{"value":1,"timestamp":2,"metric":"a"},{"value":-3.25,"timestamp":4,"metric":"b"}],"key":"k"}`},
+	{"forms in turns", `{"metrics":[{"metric":"a","timestamp":2,"value":1},{"metric":"b","timestamp":"3","value":2},{"metric":"c","timestamp":4,"value":"3"},{"metric":"d","timestamp":5,"value":4},{"metric":"e","value":5},{"metric":"f","timestamp":6,"value":6,"fill":true},{"metric":"g","timestamp":7,"value":7}],"key":"k"}`},
+	{"a form with texts", `{"metrics":[{"metric":"a","timestamp":"2","value":"1.5"},{"metric":"b","timestamp":"3","value":"-2"},{"metric":"b","timestamp":" +4 ","value":".5"},{"metric":"b","timestamp":"","value":"7"}],"key":"k"}`},
+	{"a form without a timestamp", `{"metrics":[{"metric":"a","metric":"b","value":1},{"metric":"c","metric":"d","value":2}],"key":"k"}`},
+	{"a fill like a number", `{"metrics":[{"metric":"a","value":1,"fill":"7"},{"metric":"b","value":2,"fill":"8"}],"key":"k"}`},
+	{"a form with more behind it", `{"metrics":[{"metric":"a","timestamp":2,"value":1},{"metric":"b","timestamp":3,"value":2,"value":3},{"metric":"c","timestamp":4,"value":5 }],"key":"k"}`},
 	{"empty names", `{"key":"","metric":"","value":1}`},
 }
 
@@ -113,7 +120,7 @@ func TestScanOfDamagedBodies(t *testing.T) {
 
 func TestUnusualBodiesAreNotScanned(t *testing.T) {
 	item := `{"metric":"a","value":1}`
-	for _, body := range []string{
+	bodies := []string{
 		"", " ", "{}", "null", item, `{"key":"k"}`, `{"key":5,"metric":"a","value":1}`, `{"key":"k","metrics":[]}`, `{"key":"k","metrics":[{}]}`,
 		`{"key":"k","metrics":{}}`, `{"key":"k","metrics":[` + item + `,]}`, `{"key":"k","metrics":[` + item + `],}`, `{"key":"k","metrics":[` + item + `]`,
 		`{"key":"k","metrics":[` + item + `]}}`, `{"key":"k","metrics":[` + item + `]} x`, `{"key":"k","metrics":[` + item + "]}\x00",
@@ -126,7 +133,16 @@ func TestUnusualBodiesAreNotScanned(t *testing.T) {
 		`{"key":"k","metric":"a","value":""}`, `{"key":"k","metric":"a","value":"NaN"}`, `{"key":"k","metric":"a","value":1,"timestamp":" "}`,
 		`{"key":"k","metric":"a","value":1,"timestamp":1.0}`, `{"key":"k","metric":"a","value":1,"timestamp":01}`, `{"key":"k","metric":"a","value":1,"timestamp":9223372036854775808}`,
 		`{"key":"k","metric":"a","value":1,"fill":null}`, `{"key":"k","metric":"a","value":1,"fill":truefalse}`,
+	}
+	for _, second := range []string{ // in the form of the first, but for a value
+		`"\u0061","timestamp":2,"value":1}`, `"é","timestamp":2,"value":1}`, `5,"timestamp":2,"value":1}`, `"a","timestamp":02,"value":1}`,
+		`"a","timestamp":-2,"value":1}`, `"a","timestamp":0,"value":1}`, `"a","timestamp":2.0,"value":1}`, `"a","timestamp":,"value":1}`,
+		`"a","timestamp":9223372036854775808,"value":1}`, `"a","timestamp":2,"value":01}`, `"a","timestamp":2,"value":+1}`, `"a","timestamp":2,"value":.5}`,
+		`"a","timestamp":2,"value":1e400}`, `"a","timestamp":2,"value":NaN}`, `"a","timestamp":2,"value":}`, `"a","timestamp":2,"value":1`, `"a","timestamp":2,"value":1}}`,
 	} {
+		bodies = append(bodies, `{"key":"k","metrics":[{"metric":"a","timestamp":2,"value":1},{"metric":`+second+`]}`)
+	}
+	for _, body := range bodies {
 		decode(t, []byte(body), nil)
 		if s, taken := scanBody([]byte(body), nil, now, new(lists)); taken {
 			t.Errorf("%s: taken as %+v", body, s)
