@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 func (r *rehearsal) hangup(t *testing.T) {
 	t.Helper()
 	for range 2 {
-		if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Fatal(err)
 		}
 	}
