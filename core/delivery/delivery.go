@@ -90,7 +90,7 @@ func Open(s Setup, metrics prometheus.Registerer) (*Delivery, error) {
 	if err != nil {
 		return nil, errors.Join(err, live.Close())
 	}
-	d.Live, d.Fill = newStream(LiveLog, live, s.Command), newStream(FillLog, fill, s.Command)
+	d.Live, d.Fill = newStream(LiveLog, live), newStream(FillLog, fill)
 	if err := d.join(s); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -132,7 +132,7 @@ func openLog(folder, name string, budget int64) (*journal.Log, error) {
 
 // join makes the lanes to every sink, and the one to the ledger.
 func (d *Delivery) join(s Setup) error {
-	if err := errors.Join(forsaken(d.Live, s.Sinks), forsaken(d.Fill, s.Sinks)); err != nil {
+	if err := errors.Join(d.Live.forsake(s), d.Fill.forsake(s)); err != nil {
 		return err
 	}
 	for _, sink := range s.Sinks {
@@ -175,17 +175,17 @@ func (d *Delivery) charge() {
 	d.Live.log.Charge(bytes)
 }
 
-// forsaken forgets the cursors of sinks that are not configured any more. It is
+// forsake forgets the cursors of sinks that are not configured any more. It is
 // an error if something waits for one.
-func forsaken(s *Stream, sinks []Sink) error {
+func (s *Stream) forsake(setup Setup) error {
 	var errs []error
 	for _, b := range s.log.Stored() {
-		known := slices.ContainsFunc(sinks, func(sink Sink) bool { return sink.Name == b.Reader })
+		known := slices.ContainsFunc(setup.Sinks, func(sink Sink) bool { return sink.Name == b.Reader })
 		switch {
 		case known || b.Reader == recorderName:
 		case b.Waiting > 0:
 			errs = append(errs, fmt.Errorf("%d datapoints wait in the journal %s for the sink %q, which is not configured: "+
-				"configure it again until it has them, or give them up with: %s", b.Waiting, s.name, b.Reader, s.command("journal drop "+b.Reader)))
+				"configure it again until it has them, or give them up with: %s", b.Waiting, s.name, b.Reader, setup.Command("journal drop "+b.Reader)))
 		default:
 			errs = append(errs, s.log.Drop(b.Reader))
 		}

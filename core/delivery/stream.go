@@ -18,10 +18,9 @@ import (
 
 // A Stream is a journal and the lanes that read it.
 type Stream struct {
-	name    string
-	log     *journal.Log
-	command func(words string) string // of the setup
-	lanes   []*lane
+	name  string
+	log   *journal.Log
+	lanes []*lane
 
 	letters atomic.Int64 // bytes of dead letters that count against the budget
 
@@ -29,8 +28,8 @@ type Stream struct {
 	moved chan struct{} // closed when a cursor has moved on
 }
 
-func newStream(name string, log *journal.Log, command func(words string) string) *Stream {
-	return &Stream{name: name, log: log, command: command, moved: make(chan struct{})}
+func newStream(name string, log *journal.Log) *Stream {
+	return &Stream{name: name, log: log, moved: make(chan struct{})}
 }
 
 // add makes the lane to t.
