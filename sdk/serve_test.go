@@ -272,7 +272,7 @@ func TestPluginLeavesWhenItsHostIsKilled(t *testing.T) {
 	h := startHost(t, executable(t), "note", closed)
 	gone := watch(t, number(t, h.out))
 	h.kill()
-	gone(t, soon)
+	gone(t, 2*time.Second)
 	if text, err := os.ReadFile(closed); string(text) != "closed\n" {
 		t.Errorf("Close noted %q, want one line: %v", text, err)
 	}
@@ -294,7 +294,7 @@ func TestPluginLeavesItsHostsDeathFromWithinACall(t *testing.T) {
 		hosts.Go(func() {
 			awaitText(t, h.logs, "entered")
 			h.kill()
-			gone(t, soon)
+			gone(t, 4*time.Second)
 		})
 	}
 	hosts.Wait()
@@ -318,7 +318,7 @@ func TestPluginLeavesWhenItsHostDiedBeforeItWasReady(t *testing.T) {
 	h := startHost(t, trapNamed(t, "slow-start"), "", "")
 	gone := watch(t, number(t, h.logs))
 	h.kill()
-	gone(t, soon)
+	gone(t, 2*time.Second)
 }
 
 // The host's own limit is not what keeps a plugin safe.
