@@ -32,13 +32,28 @@ func newAuthor(t *testing.T) author {
 			t.Fatal(err)
 		}
 	}
-	write(t, filepath.Join(a.module, "go.mod"), "module example.org/collector\n\nrequire fluxgate/sdk v0.0.0\n\nreplace fluxgate/sdk => "+a.bin+"/sdk\n")
+	a.requires(t, "fluxgate/sdk", filepath.Join(a.bin, "sdk"))
 	write(t, filepath.Join(a.bin, "sdk", "go.mod"), "module fluxgate/sdk\n")
 	copyProgram(t, ours, filepath.Join(a.bin, "fluxgate"))
 	for _, plugin := range []string{"fluxgate-sink-whisper", "fluxgate-input-flux"} {
 		copyProgram(t, filepath.Join(filepath.Dir(ours), "plugins", plugin), filepath.Join(a.bin, "plugins", plugin))
 	}
 	return a
+}
+
+// requires makes the author's module, which requires another that lies in folder.
+func (a author) requires(t *testing.T, module, folder string) {
+	t.Helper()
+	for _, arguments := range [][]string{
+		{"init", "example.org/collector"}, // with the version of go, without which the modules of all modules are fetched
+		{"edit", "-require=" + module + "@v0.0.0", "-replace=" + module + "=" + folder},
+	} {
+		cmd := exec.Command(goProgram(t), append([]string{"mod"}, arguments...)...)
+		cmd.Dir, cmd.Env = a.module, append(os.Environ(), "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
 }
 
 func write(t *testing.T, path, text string) {
@@ -115,19 +130,18 @@ func TestProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := author{module: t.TempDir()}
-		write(t, filepath.Join(a.module, "go.mod"), "module example.org/collector\n\nrequire fluxgate v0.0.0\n\nreplace fluxgate => "+root+"\n")
+		a.requires(t, "fluxgate", root)
 		if got := a.finds(t, "PATH="+filepath.Dir(other)+":"+os.Getenv("PATH")); !strings.Contains(got, "found "+ours+"\n") {
 			t.Errorf("got\n%s\nwant %s", got, ours)
 		}
 	})
 	t.Run("nowhere", func(t *testing.T) {
-		a := author{module: a.module, bin: t.TempDir()}
+		a := author{module: t.TempDir(), bin: t.TempDir()}
 		if err := os.Mkdir(filepath.Join(a.bin, "sdk"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(a.bin, "sdk", "go.mod"), "module fluxgate/sdk\n")
-		a.module = t.TempDir()
-		write(t, filepath.Join(a.module, "go.mod"), "module example.org/collector\n\nrequire fluxgate/sdk v0.0.0\n\nreplace fluxgate/sdk => "+a.bin+"/sdk\n")
+		a.requires(t, "fluxgate/sdk", filepath.Join(a.bin, "sdk"))
 		want := "there is no fluxgate on the PATH, and none beside the folder of the sdk (" + a.bin + "/sdk): set WHISPERTEST_FLUXGATE to the program\n"
 		if got := a.finds(t, goOnly); !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
