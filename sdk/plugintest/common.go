@@ -146,8 +146,6 @@ func isUnavailableWhenShut(ctx context.Context, k *kit) error {
 	}
 	defer s.kill()
 	call := func(when string) error {
-		ctx, cancel := within(ctx)
-		defer cancel()
 		if err := s.call(ctx, k.Kind); err == nil || invalid(err) {
 			return brokenf("called %s it must say UNAVAILABLE, and says: %v", when, err)
 		}

@@ -152,6 +152,8 @@ func (s *session) work(ctx context.Context, kind string) error {
 
 // call calls the plugin's own method.
 func (s *session) call(ctx context.Context, kind string) (err error) {
+	ctx, cancel := within(ctx)
+	defer cancel()
 	switch kind {
 	case "sink":
 		b := batch("work", 1)
@@ -193,7 +195,8 @@ func (s *session) end(ctx context.Context) error {
 // gone reports whether the plugin's process ends within d.
 func (s *session) gone(d time.Duration) bool {
 	for until := time.Now().Add(d); ; {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}, int(time.Until(until).Milliseconds()))
+		left := max(0, time.Until(until).Milliseconds()) // to poll less is without end
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}, int(left))
 		if err != unix.EINTR {
 			return n > 0
 		}
