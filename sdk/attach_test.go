@@ -2,8 +2,11 @@ package sdk_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"net"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +80,23 @@ func TestAttach(t *testing.T) {
 	if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "no plugin waits at") {
 		t.Errorf("nobody is there: %v", err)
 	}
+}
+
+// A process that stands still, such as at a breakpoint, holds up nobody.
+func TestAttachEndsWithItsContext(t *testing.T) {
+	socket, err := net.Listen("unix", filepath.Join(socketDir(t), "mute"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	within(t, sdk.StartTimeout/2, "the start", func() {
+		_, err := sdk.StartSink(ctx, sdk.Spec{Name: "it", Attach: "2:" + socket.Addr().String()})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want the context's", err)
+		}
+	})
 }
 
 func TestAttachRefuses(t *testing.T) {

@@ -42,18 +42,48 @@ type Process[T any] struct {
 // errEnded is why the link to a process ends with it.
 var errEnded = errors.New("the process has ended")
 
-func (p *Process[T]) dispense() error {
+var errMute = fmt.Errorf("it does not answer where it says that it listens, within %v: does it wait for something before it serves?", StartTimeout)
+
+// dispense connects to the plugin. go-plugin would wait for one that does not answer as
+// long as gRPC does.
+func (p *Process[T]) dispense(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, StartTimeout, errMute)
+	defer cancel()
+	dialled := make(chan *grpc.ClientConn)
+	failed := make(chan error, 1)
+	go func() {
+		conn, err := p.dial()
+		if err != nil {
+			failed <- err
+			return
+		}
+		select {
+		case dialled <- conn:
+		case <-ctx.Done():
+			_ = conn.Close() // nobody waits for it any more
+		}
+	}()
+	select {
+	case p.conn = <-dialled:
+		p.remote, p.health = wire.NewPluginClient(p.conn), grpc_health_v1.NewHealthClient(p.conn)
+		return nil
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *Process[T]) dial() (*grpc.ClientConn, error) {
 	client, err := p.client.Client()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	raw, err := client.Dispense(bridgeName)
+	conn, err := client.Dispense(bridgeName)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.conn = raw.(*grpc.ClientConn)
-	p.remote, p.health = wire.NewPluginClient(p.conn), grpc_health_v1.NewHealthClient(p.conn)
-	return nil
+	return conn.(*grpc.ClientConn), nil
 }
 
 // Protocol returns the version of the protocol that host and plugin use, the

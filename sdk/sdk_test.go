@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -97,6 +98,14 @@ func trap(act string) {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	case "silent":
+		awaitOrphanhood(host)
+	case "mute":
+		socket, err := net.Listen("unix", filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "mute"))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return
+		}
+		fmt.Printf("1|2|unix|%s|grpc|\n", socket.Addr())
 		awaitOrphanhood(host)
 	case "host":
 		runHost()

@@ -102,7 +102,7 @@ func (s Spec) program() string {
 func (p *Process[T]) connect(ctx context.Context, kind string, s Spec) error {
 	err := p.launch(ctx, s)
 	if err == nil {
-		if err = p.dispense(); err != nil {
+		if err = p.dispense(ctx); err != nil {
 			p.leave()
 		}
 	}

@@ -158,9 +158,14 @@ func TestStandardOutputAfterTheHandshakeIsLogged(t *testing.T) {
 
 func TestPluginThatNeverAnswersIsGivenUp(t *testing.T) {
 	t.Parallel()
+	says := map[string]string{
+		"handshake": "not said where it listens within 10s",
+		"answer":    "does not answer where it says that it listens, within 10s",
+	}
 	var starts sync.WaitGroup
 	for name, spec := range map[string]sdk.Spec{
 		"handshake": {Path: trapNamed(t, "silent")},
+		"answer":    {Path: trapNamed(t, "mute")},
 		"open":      {Path: executable(t), Config: map[string]any{"act": "hang in open"}},
 	} {
 		spec.Name, spec.SocketDir = "it", socketDir(t)
@@ -170,7 +175,7 @@ func TestPluginThatNeverAnswersIsGivenUp(t *testing.T) {
 			if err == nil || errors.Is(err, sdk.ErrInvalid) {
 				t.Errorf("%s: error %v, want one that may pass", name, err)
 			}
-			if name == "handshake" && !strings.Contains(err.Error(), "not said where it listens within 10s") {
+			if !strings.Contains(err.Error(), says[name]) {
 				t.Errorf("%s: error %v", name, err)
 			}
 			if took := time.Since(start); took < sdk.StartTimeout || took > sdk.StartTimeout+5*time.Second {
@@ -185,6 +190,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	for name, spec := range map[string]sdk.Spec{
 		"handshake": {Path: trapNamed(t, "silent")},
+		"answer":    {Path: trapNamed(t, "mute")},
 		"open":      {Path: executable(t), Config: map[string]any{"act": "hang in open"}},
 	} {
 		t.Run(name, func(t *testing.T) {
