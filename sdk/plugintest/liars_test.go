@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,34 @@ func TestABadCloseIsTold(t *testing.T) {
 	})
 	if all := strings.Join(told, "\n"); !strings.Contains(all, "which closes the plugin, it says: ") || !strings.Contains(all, "half a batch is unwritten") {
 		t.Errorf("of a Close that fails the kit tells %q", told)
+	}
+}
+
+// An author whose function gives up by t.Fatal is told so.
+func TestAReaderMayEndItsGoroutine(t *testing.T) {
+	t.Parallel()
+	p := program(t, "sink", "")
+	p.Stored = func() (sdk.Batch, error) {
+		runtime.Goexit()
+		return nil, nil
+	}
+	told := make(chan string, 1)
+	go func() {
+		var all strings.Builder
+		_ = p.Test(t.Context(), func(r plugintest.Result) {
+			if errors.Is(r.Err, plugintest.ErrNotJudged) {
+				fmt.Fprintln(&all, r.Err)
+			}
+		})
+		told <- all.String()
+	}()
+	select {
+	case all := <-told:
+		if !strings.Contains(all, "has ended its goroutine, as t.Fatal does") {
+			t.Errorf("the kit tells %q", all)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the kit waits for who has ended")
 	}
 }
 

@@ -48,8 +48,8 @@ func Main(tests interface{ Run() int }, main func()) {
 // the contract of [sdk.Sink] as a subtest. The function stored returns all that is
 // stored by now, in any order; of several datapoints of a metric with the same
 // timestamp the last one counts. It is asked again until what should be there is,
-// for ten seconds, also while the sink writes. What the plugin logs is shown when a
-// sentence is broken.
+// for ten seconds, also while the sink writes, and in goroutines of the kit. What the
+// plugin logs is shown when a sentence is broken.
 //
 // The datapoints of the kit have names below fluxgate.kit, timestamps that are
 // full minutes of the last hour, and the same values in single precision, so that

@@ -203,11 +203,9 @@ func (s *session) gone(d time.Duration) bool {
 	}
 }
 
-// killHost kills the shell that has started the plugin.
-func (s *session) killHost() {
-	_ = s.cmd.Process.Kill()
-	_, _ = s.cmd.Process.Wait()
-}
+// killHost kills the shell that has started the plugin. Its process id, and so that of
+// the group, is free after kill alone.
+func (s *session) killHost() { _ = s.cmd.Process.Kill() }
 
 // said returns what the plugin has written to standard output, and waits a little
 // for that.

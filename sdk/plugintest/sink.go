@@ -79,27 +79,36 @@ func (k *kit) await(ctx context.Context, b sdk.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, k.Wait)
 	defer cancel()
 	for {
+		last := ctx.Err() != nil // what is asked for in time may be told of late
 		stored, err := k.readBack()
 		if err != nil {
 			return fmt.Errorf("%w: reading back what is stored: %w", ErrNotJudged, err)
 		}
 		missing := lacks(stored, b)
-		if missing == nil {
-			return nil
+		if missing == nil || last {
+			return missing
 		}
 		select {
 		case <-ctx.Done():
-			return missing
 		case <-time.After(pollInterval):
 		}
 	}
 }
 
+var errEndedReading = errors.New("what tells that has ended its goroutine, as t.Fatal does")
+
 // readBack asks for what is stored, one sentence at a time.
-func (k *kit) readBack() (sdk.Batch, error) {
+func (k *kit) readBack() (stored sdk.Batch, err error) {
 	k.reading.Lock()
 	defer k.reading.Unlock()
-	return k.Stored()
+	err = errEndedReading
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		stored, err = k.Stored()
+	}()
+	<-read
+	return stored, err
 }
 
 // lacks tells what of b is not stored.
