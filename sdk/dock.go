@@ -41,6 +41,7 @@ type dock struct {
 	conn   net.Conn
 	relief *time.Timer // of who reads, while that one works
 
+	reading sync.Mutex // held while a frame is read, which but one does at a time: an edge for the race detector
 	writing sync.Mutex // held while a frame is written
 
 	mu       sync.Mutex
@@ -78,7 +79,9 @@ func (d *dock) run() {
 // a change of goroutines where that is quick.
 func (d *dock) read(r *bufio.Reader) {
 	for {
+		d.reading.Lock()
 		kind, call, data, err := frame.Read(r, d.limit)
+		d.reading.Unlock()
 		switch {
 		case err == nil && kind == frame.Call:
 			c := frame.Parts(data)
