@@ -105,12 +105,16 @@ func outrage(t *testing.T, program string, late bool, says string) {
 
 // annoy makes calls of a rogue, of each kind some.
 func annoy(t *testing.T, late bool, kinds ...func(context.Context) error) {
+	limit := deadline / 4
+	if late { // there is nothing to wait for
+		limit = deadline / 40
+	}
 	var calls sync.WaitGroup
 	for _, call := range kinds {
 		calls.Go(func() {
 			for range 3 {
 				within(t, deadline/2, "a call", func() {
-					ctx, cancel := context.WithTimeout(t.Context(), deadline/40)
+					ctx, cancel := context.WithTimeout(t.Context(), limit)
 					defer cancel()
 					if err := call(ctx); (err != nil) != late || late && !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("it ends with %v", err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/testdata/servers"
 )
 
 // A receiver keeps what each connection brings, and acknowledges it.
@@ -104,7 +105,7 @@ func TestAFailedDeliveryFailsForAll(t *testing.T) {
 // TestTheNextAddressGetsAll has one address refuse, and one take all and reset.
 func TestTheNextAddressGetsAll(t *testing.T) {
 	var r receiver
-	refuses, alive := refusing(t), listen(t, "127.0.0.1", r.serve)
+	refuses, alive := servers.Nobody(t), listen(t, "127.0.0.1", r.serve)
 	resets := listen(t, "127.0.0.1", func(c *net.TCPConn, _ <-chan struct{}) {
 		_, _ = io.Copy(io.Discard, c)
 		_ = c.SetLinger(0)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/testdata/servers"
 )
 
 // listen serves each connection to a free port of host with serve, which need
@@ -39,17 +40,6 @@ func listen(t *testing.T, host string, serve func(c *net.TCPConn, done <-chan st
 	})
 	t.Cleanup(wg.Wait)
 	t.Cleanup(func() { l.Close() })
-	return l.Addr().String()
-}
-
-// refusing returns an address where nobody listens.
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
 	return l.Addr().String()
 }
 
@@ -127,7 +117,7 @@ func TestNoAcknowledgement(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address := listen(t, "127.0.0.1", serve)
-			ctx := soon(t, time.Second)
+			ctx := soon(t, 5*time.Second)
 			err := newSender(address).Send(ctx, payload)
 			if !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), address) {
 				t.Errorf("error %v", err)
@@ -220,7 +210,7 @@ func TestAnswersAreIgnored(t *testing.T) {
 
 func TestAddressesAreTriedInTurn(t *testing.T) {
 	var got sync.Map
-	dead, first, second := refusing(t), listen(t, "127.0.0.1", reading(&got, "first")), listen(t, "127.0.0.1", reading(&got, "second"))
+	dead, first, second := servers.Nobody(t), listen(t, "127.0.0.1", reading(&got, "first")), listen(t, "127.0.0.1", reading(&got, "second"))
 	s := newSender(dead, first, second)
 	if err := s.Send(soon(t, 5*time.Second), []byte("1")); err != nil {
 		t.Fatal(err)
@@ -243,7 +233,7 @@ func TestDeadAddressLeavesTimeForTheNext(t *testing.T) {
 	var got sync.Map
 	silent := listen(t, "127.0.0.1", func(_ *net.TCPConn, done <-chan struct{}) { <-done })
 	alive := listen(t, "127.0.0.1", reading(&got, "it"))
-	if err := newSender(silent, alive).Send(soon(t, time.Second), []byte("x")); err != nil {
+	if err := newSender(silent, alive).Send(soon(t, 5*time.Second), []byte("x")); err != nil {
 		t.Error(err)
 	}
 }
@@ -257,7 +247,7 @@ func TestTimeoutBoundsOneAddress(t *testing.T) {
 }
 
 func TestErrorNamesEachAddress(t *testing.T) {
-	a, b := refusing(t), refusing(t)
+	a, b := servers.Nobody(t), servers.Nobody(t)
 	err := newSender(a, b).Send(soon(t, 5*time.Second), []byte("x"))
 	if err == nil || !strings.Contains(err.Error(), a) || !strings.Contains(err.Error(), b) {
 		t.Errorf("error %v, want both %s and %s", err, a, b)
@@ -269,7 +259,7 @@ func TestCheck(t *testing.T) {
 	if err := newSender(listen(t, "127.0.0.1", reading(&got, "it"))).Check(soon(t, 5*time.Second)); err != nil {
 		t.Error(err)
 	}
-	if err := newSender(refusing(t)).Check(soon(t, 5*time.Second)); !errors.Is(err, sdk.ErrUnavailable) {
+	if err := newSender(servers.Nobody(t)).Check(soon(t, 5*time.Second)); !errors.Is(err, sdk.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
 }

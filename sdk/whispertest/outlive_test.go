@@ -66,7 +66,9 @@ func TestKilledTestBinary(t *testing.T) {
 		if alive(left[0]) && time.Now().After(end) {
 			t.Fatalf("processes %v live on", left)
 		}
-		if !alive(left[0]) {
+		if alive(left[0]) {
+			time.Sleep(10 * time.Millisecond)
+		} else {
 			left = left[1:]
 		}
 	}

@@ -30,7 +30,10 @@ func TestNothingIsReadWhileItIsWritten(t *testing.T) {
 		t.Errorf("of a locked file: got %v\nwant %v", err, errBusy)
 	}
 	read := make(chan sdk.Series)
-	go func() { read <- gate.Series("vista.load") }()
+	go func() {
+		defer close(read) // also if that fails
+		read <- gate.Series("vista.load")
+	}()
 	gate.Send("vista.other", sdk.Point{Timestamp: now, Value: 2}) // time for the other one to be wrong
 	select {
 	case got := <-read:

@@ -149,7 +149,7 @@ func (s *suite) refuses(t *testing.T) {
 }
 
 func (s *suite) nextAddress(t *testing.T) {
-	p := start(t, map[string]any{"address": []any{nobody(t), s.address}})
+	p := start(t, map[string]any{"address": []any{servers.Nobody(t), s.address}})
 	b := batch("next", 100)
 	if err := p.Plugin.Write(within(t, long), b); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func (s *suite) paused(t *testing.T) {
 }
 
 func (s *suite) gone(t *testing.T) {
-	p := start(t, map[string]any{"address": []any{s.address, nobody(t)}})
+	p := start(t, map[string]any{"address": []any{s.address, servers.Nobody(t)}})
 	s.carbon.Kill()
 	b := batch("gone", 10)
 	if err := p.Plugin.Write(within(t, long), b); !isUnavailable(err, s.address) {
@@ -194,17 +194,6 @@ func (s *suite) gone(t *testing.T) {
 
 func isUnavailable(err error, address string) bool {
 	return errors.Is(err, sdk.ErrUnavailable) && strings.Contains(err.Error(), address)
-}
-
-// nobody returns an address where nobody listens.
-func nobody(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return l.Addr().String()
 }
 
 // unavailable writes a large batch to a far end that treats its connections as

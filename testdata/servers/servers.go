@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,21 +87,34 @@ func Python(t testing.TB, script, stdin string, args ...string) string {
 	return stdout.String()
 }
 
-// freePort returns a TCP port of loopback that nobody listens on. It lies below
-// the range from which Linux takes the ports of outgoing connections, so that a
-// server finds it free again after a stop.
+// freePort returns a TCP port of loopback that nobody listens on, and that no test
+// of any process is given before this one ends. It lies below the range from which
+// Linux takes the ports of outgoing connections, so that a server finds it free again
+// after a stop.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
 		port := 20000 + rand.IntN(12000)
+		claim, err := net.Listen("unix", fmt.Sprintf("@fluxgate-port-%d", port))
+		if err != nil {
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			l.Close()
+			t.Cleanup(func() { claim.Close() })
 			return port
 		}
+		claim.Close()
 	}
 	t.Fatal("no free TCP port between 20000 and 32000")
 	return 0
+}
+
+// Nobody returns an address of loopback where nobody listens until the test ends.
+func Nobody(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
 }
 
 // folder returns a new folder that is removed when the test ends. Its path is

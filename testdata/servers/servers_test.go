@@ -132,6 +132,16 @@ func TestCarbonStartsAgain(t *testing.T) {
 	c.Await(t, want)
 }
 
+func TestAPortIsGivenOnce(t *testing.T) {
+	given := make(map[int]bool)
+	for range 300 {
+		given[freePort(t)] = true
+	}
+	if len(given) != 300 {
+		t.Errorf("of 300 ports %d are given twice", 300-len(given))
+	}
+}
+
 func TestPythonIsDebians(t *testing.T) {
 	if got := Python(t, "import sys; print(sys.executable, sys.argv[1], sys.stdin.read())", "in", "arg"); got != python+" arg in\n" {
 		t.Errorf("got %q", got)

@@ -209,8 +209,8 @@ func TestSameBatchTwice(t *testing.T) {
 	}
 	now := time.Now().Unix()
 	var batch sdk.Batch
-	for i := range int64(2000) {
-		batch = append(batch, sdk.Datapoint{Metric: "a.b", Timestamp: now - i*600, Value: float64(i)})
+	for i := range int64(2000) { // none at the edge of an archive, which a second later is beyond it
+		batch = append(batch, sdk.Datapoint{Metric: "a.b", Timestamp: now - i*600 - 300, Value: float64(i)})
 	}
 	must(t, p.Plugin, batch)
 	once, err := os.ReadFile(filepath.Join(root, "a", "b.wsp"))
@@ -335,7 +335,7 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if err := s.Write(ctx, batch); !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "a.wsp: locked") {
 		t.Errorf("Write to a locked file: %v; want unavailable, naming the file", err)
