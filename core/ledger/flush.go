@@ -65,8 +65,9 @@ func (s *snapshot) take(t *table, numbers []uint32) {
 	from := len(s.dues)
 	for _, number := range numbers {
 		e := t.entry(number)
+		e.state &^= listed
 		if e.state&dirty == 0 {
-			continue // recorded meanwhile, or taken already
+			continue // recorded meanwhile, or forgotten
 		}
 		e.state = e.state&^dirty | flushed
 		if e.slot == 0 {

@@ -249,10 +249,10 @@ func (l *Ledger) accept(number uint32, d sdk.Datapoint) {
 		return
 	}
 	e.newest, e.value, e.round = d.Timestamp, d.Value, uint32(l.looks.current())
-	if e.state&dirty == 0 {
-		e.state |= dirty
+	if e.state&listed == 0 {
 		l.dirty = append(l.dirty, number)
 	}
+	e.state |= dirty | listed
 }
 
 // Restore notes, before anything is judged, that b was accepted earlier and is

@@ -89,7 +89,7 @@ type Ledger struct {
 
 	mu       sync.Mutex
 	table    *table
-	dirty    []uint32        // entries to be recorded
+	dirty    []uint32        // entries that may be to be recorded, each once
 	snapshot snapshot        // of Collect and flush alone
 	looks    rounds          // of lookups that are not judged
 	claims   []*claim        // under way, by their number; the first has none

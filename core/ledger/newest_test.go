@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -218,4 +219,38 @@ func TestWhatAJobRecordedIsKeptForALookupBeforeIt(t *testing.T) {
 	if collect(t, l); len(fresh) > 0 || m.entries["a"] != now+10 || m.back > 0 {
 		t.Errorf("fresh are %v, and %d is recorded, want %d", fresh, m.entries["a"], now+10)
 	}
+}
+
+// While a collection waits for a sink, what others record of a metric, or a job, makes
+// its entry be listed no more often than once.
+func TestAnEntryIsListedOnce(t *testing.T) {
+	modes(t, func(t *testing.T, newTestLedger func() (*Ledger, *memory)) {
+		l, m := newTestLedger()
+		l.options.Metrics = 1
+		accept(t, l, points("a", now-1000))
+		waiting := l.Collect()
+		for i := range int64(100) {
+			at := now - 900 + 3*i
+			m.set(func(m *memory) { m.entries["a"] = at })
+			accept(t, l, points("a", at+1))
+			recordAll(t, l, points("a", at+1))
+			gone := fmt.Sprint("gone", i)
+			accept(t, l, points(gone, at))
+			recordAll(t, l, points(gone, at))
+			accept(t, l, points("a", at+2))
+		}
+		if got := len(l.dirty); got > int(l.table.made) {
+			t.Errorf("%d entries are listed, and there are %d", got, l.table.made)
+		}
+		if err := waiting(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Collect()(t.Context()); err != nil || m.entries["a"] != now-601 {
+			t.Errorf("told %v, %d is recorded, want %d", err, m.entries["a"], now-601)
+		}
+		accept(t, l, points("a", now))
+		if record := l.Collect(); record == nil || record(t.Context()) != nil || m.entries["a"] != now || len(l.dirty) > 0 {
+			t.Errorf("%d is recorded, %d entries are listed", m.entries["a"], len(l.dirty))
+		}
+	})
 }

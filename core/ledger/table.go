@@ -47,6 +47,7 @@ const (
 	flushed                   // a flush has taken what was newest then
 	seen                      // a request has named the metric lately
 	absurd                    // the store may have something newer that was not believed
+	listed                    // the number is among those of entries to be recorded; it stays when the entry is removed
 )
 
 func newTable() *table {
@@ -102,7 +103,8 @@ func (t *table) add(metric string, hash uint32) uint32 {
 		}
 	}
 	place, length := t.names.add(metric)
-	*t.entry(number) = entry{place: place, length: length, state: taken | seen}
+	e := t.entry(number)
+	*e = entry{place: place, length: length, state: e.state&listed | taken | seen}
 	t.count++
 	t.enter(uint64(hash)<<32 | uint64(number+1))
 	return number
@@ -138,7 +140,7 @@ func (t *table) remove(number uint32) {
 	}
 	t.close(i)
 	t.names.remove(e.place, e.length)
-	*e = entry{}
+	*e = entry{state: e.state & listed}
 	t.gone = append(t.gone, number)
 	t.count--
 }
