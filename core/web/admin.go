@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -119,7 +120,9 @@ type AdminResult struct {
 	Error  string `json:"error,omitempty"`
 }
 
+// retry may take longer than other requests, for as long as who asked is there.
 func (a Admin) retry(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // what cannot has none
 	result, err := a.Retry(r.Context(), mux.Vars(r)["sink"])
 	answer, status := AdminResult{Result: result}, http.StatusOK
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -95,5 +96,49 @@ func TestRetryOfDeadLetters(t *testing.T) {
 		if w.Code != tt.status || tt.body != "" && strings.TrimSpace(w.Body.String()) != tt.body {
 			t.Errorf("%s with %q: answered %d %s, want %d %s", tt.sink, tt.authorization, w.Code, w.Body, tt.status, tt.body)
 		}
+	}
+}
+
+// Many dead letters, or a slow sink, take longer than any other request may, and then
+// the result is told. A connection that is kept has the times of any other again.
+func TestRetryHasItsTime(t *testing.T) {
+	admin := NewAdmin(Admin{Token: "secret", Retry: func(ctx context.Context, _ string) (any, error) {
+		select {
+		case <-time.After(time.Hour):
+			return 3, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}})
+	serveInBubble(t, admin, func(t *testing.T, dial func() client, _ func() error) {
+		c := dial()
+		for _, length := range []string{"", "Content-Length: 0\r\n"} {
+			c.send("POST /dead/carbon/retry HTTP/1.1\r\nHost: it\r\nAuthorization: Bearer secret\r\n" + length + "\r\n")
+			if got := c.answer("POST"); got.StatusCode != 200 || strings.TrimSpace(got.body) != `{"result":3}` {
+				t.Errorf("answered %d %s", got.StatusCode, got.body)
+			}
+		}
+		began := time.Now()
+		c.ended()
+		took(t, began, idleTime)
+	})
+}
+
+func TestRetryEndsWithWhoAsked(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	address := serve(t, NewAdmin(Admin{Token: "secret", Retry: func(ctx context.Context, _ string) (any, error) {
+		close(began)
+		<-ctx.Done()
+		close(ended)
+		return 0, ctx.Err()
+	}}))
+	c := dial(t, address)
+	c.send("POST /dead/carbon/retry HTTP/1.1\r\nHost: it\r\nAuthorization: Bearer secret\r\n\r\n")
+	<-began
+	c.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the retry goes on")
 	}
 }

@@ -331,14 +331,19 @@ func (p *pipes) Close() error {
 
 func (*pipes) Addr() net.Addr { return &net.UnixAddr{Name: "it"} }
 
-// inBubble runs test with Serve on a clock of its own. dial connects; end ends
-// the context of Serve and returns what Serve does.
+// inBubble is serveInBubble for a door to f.
 func inBubble(t *testing.T, f road, test func(t *testing.T, dial func() client, end func() error)) {
+	serveInBubble(t, newTestDoor(f, ample), test)
+}
+
+// serveInBubble runs test with Serve on a clock of its own. dial connects; end ends
+// the context of Serve and returns what Serve does.
+func serveInBubble(t *testing.T, handler http.Handler, test func(t *testing.T, dial func() client, end func() error)) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		served := make(chan error, 1)
-		go func() { served <- Serve(ctx, listener, newTestDoor(f, ample)) }()
+		go func() { served <- Serve(ctx, listener, handler) }()
 		var end = sync.OnceValue(func() error {
 			cancel()
 			return <-served
