@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,12 +67,13 @@ type Input struct {
 	*handle[sdk.Input]
 	gate   *semaphore.Weighted // requests take one, or everything to be alone
 	poison prometheus.Counter
+	late   atomic.Bool // the last request was not decoded in time
 }
 
 func (f *Fleet) newInput(name string) *Input {
 	h := newHandle(f, "input", name, sdk.StartInput)
 	h.atOnce = true
-	return &Input{h, semaphore.NewWeighted(alone), f.counters.poison.WithLabelValues(name)}
+	return &Input{handle: h, gate: semaphore.NewWeighted(alone), poison: f.counters.poison.WithLabelValues(name)}
 }
 
 // What a request takes of the gate.
@@ -113,7 +115,20 @@ func (i *Input) decode(ctx context.Context, r sdk.Request, share int64, patience
 	}
 	defer seat.calls.Done()
 	s, err := seat.Plugin.Decode(ctx, r)
+	i.note(err)
 	return s, i.judge(seat, err)
+}
+
+// note logs when requests begin to take too long, and when they are in time again.
+func (i *Input) note(err error) {
+	late := errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case i.late.Load() == late || !i.late.CompareAndSwap(!late, late):
+	case late:
+		slog.Warn("plugin takes too long over requests, they are refused", "plugin", i.name, "err", err)
+	default:
+		slog.Info("plugin decodes requests in time again", "plugin", i.name)
+	}
 }
 
 // A death is why a call failed under which the plugin's process died.

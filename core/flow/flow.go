@@ -166,10 +166,15 @@ func (f *Flow) keep(b sdk.Batch) (fresh int, delivered func(context.Context) err
 
 func noWait(context.Context) error { return nil }
 
+// decode has an input read a request. One that takes too long is unavailable.
 func (f *Flow) decode(ctx context.Context, in sdk.Input, r sdk.Request) (sdk.Submission, error) {
-	ctx, cancel := f.decoding.after(ctx, decodeTimeout)
+	limited, cancel := f.decoding.after(ctx, decodeTimeout)
 	defer cancel()
-	return in.Decode(ctx, r)
+	s, err := in.Decode(limited, r)
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, sdk.ErrUnavailable) && ctx.Err() == nil {
+		err = sdk.Unavailablef("the input did not decode the request in time, %v at most: %w", decodeTimeout, err)
+	}
+	return s, err
 }
 
 // reply passes on what an input answers by itself.

@@ -248,9 +248,28 @@ func (stuck) Decode(ctx context.Context, _ sdk.Request) (sdk.Submission, error) 
 func TestInputThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := newTestFlow(&memory{}).Accept(context.Background(), stuck{}, sdk.Request{})
+		f := newTestFlow(&memory{})
+		_, err := f.Accept(context.Background(), stuck{}, sdk.Request{})
 		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != decodeTimeout {
 			t.Errorf("told %v after %v, want a deadline after %v", err, took, decodeTimeout)
+		}
+		if n := testutil.ToFloat64(f.Books.refused.WithLabelValues("unavailable")); n != 1 || !errors.Is(err, sdk.ErrUnavailable) {
+			t.Errorf("told %v, and %v are counted as unavailable", err, n)
+		}
+	})
+}
+
+// What the one who asks gives up is not the input's.
+func TestEndOfTheCallerIsNoneOfTheInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late, end := context.WithTimeout(context.Background(), decodeTimeout/2)
+		defer end()
+		gone, leave := context.WithCancel(context.Background())
+		leave()
+		for _, ctx := range []context.Context{late, gone} {
+			if _, err := newTestFlow(&memory{}).Accept(ctx, stuck{}, sdk.Request{}); err != ctx.Err() {
+				t.Errorf("told %v, want %v", err, ctx.Err())
+			}
 		}
 	})
 }
