@@ -48,6 +48,9 @@ func TestSummaryIsTheNewestOfEachMetric(t *testing.T) {
 		cut := new(room).hold(b)
 		in = append(in, cut...)
 	}
+	wrong := new(room).hold(batch("c", 2))
+	wrong[0].Count = 1
+	in = slices.Insert(in, 1, foreign, wrong[0])
 	got, err := readBatch(nil, summarize(slices.Values(in)))
 	slices.SortFunc(got, func(a, b sdk.Datapoint) int { return strings.Compare(a.Metric, b.Metric) })
 	if want := append(batch("a", 5)[4:], batch("b", 2)[1:]...); err != nil || !slices.Equal(got, want) {

@@ -57,29 +57,35 @@ func newRecorder(s *Stream, l Ledger) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &recorder{stream: s, reader: reader, ledger: l}, restore(s.log, reader.Saved(), l)
+	return &recorder{stream: s, reader: reader, ledger: l}, restore(s, reader.Saved(), l)
 }
 
 // restore tells the ledger what lies in the journal from a place on, record by record
-// in the same batch.
-func restore(log *journal.Log, from journal.Position, l Ledger) error {
+// in the same batch. What cannot be read is logged and passed over.
+func restore(s *Stream, from journal.Position, l Ledger) error {
 	var b sdk.Batch
-	tell := func(data []byte) (err error) {
-		b, err = sdk.ReadBatch(b[:0], data)
+	return s.log.Replay(from, func(summary []byte) (err error) {
+		if b, err = sdk.ReadBatch(b[:0], summary); err != nil {
+			slog.Error("a summary of the journal cannot be read: what it sums up may be taken once more", "journal", s.name, "err", err)
+		}
 		l.Restore(b)
-		return err
-	}
-	return log.Replay(from, tell, func(r journal.Record) error { return tell(r.Data) })
+		return nil
+	}, func(r journal.Record) error {
+		b, _ = s.decode(b[:0], []journal.Record{r})
+		l.Restore(b)
+		return nil
+	})
 }
 
-// summarize is the newest datapoint of each metric in a segment, as a batch.
+// summarize is the newest datapoint of each metric in a segment, as a batch, without
+// the records that lanes pass over.
 func summarize(records iter.Seq[journal.Record]) []byte {
 	newest := make(map[string]sdk.Datapoint)
 	var b sdk.Batch
 	for r := range records {
 		var err error
-		if b, err = readBatch(b[:0], r.Data); err != nil {
-			return nil
+		if b, err = readBatch(b[:0], r.Data); err != nil || len(b) != r.Count {
+			continue
 		}
 		for _, d := range b {
 			if d.Timestamp > newest[d.Metric].Timestamp {
