@@ -27,7 +27,9 @@ func (l *Log) load() error {
 			return err
 		}
 	}
-	l.link()
+	if err := l.link(); err != nil {
+		return err
+	}
 	known := l.known()
 	l.number = max(l.number, known.Segment)
 	if err := l.openEnd(known); err != nil {
@@ -71,7 +73,7 @@ func (l *Log) loadSegment(number uint64) error {
 		return err
 	}
 	b := make([]byte, dataStart)
-	err = readAgain(file, b)
+	err = readAgain(file, b, 0)
 	if err == nil && blank(b) {
 		l.doom(s)
 		return nil
@@ -84,7 +86,7 @@ func (l *Log) loadSegment(number uint64) error {
 		s.head = h
 	} else {
 		l.tell(fmt.Errorf("the header of segment %x is damaged", number))
-		s.start = l.firstNumber(file, s)
+		s.start, s.unread = l.firstNumber(file, s)
 	}
 	l.segments = append(l.segments, s)
 	return nil
@@ -101,18 +103,17 @@ func (l *Log) doom(s *segment) {
 	l.tell(err)
 }
 
-// readAgain reads the first bytes of a file, zeros behind its end. A disk that
-// cannot is asked again a few times.
-func readAgain(f File, b []byte) (err error) {
+// readAgain reads what stands at an offset of a file, zeros behind its end. A disk
+// that cannot is asked again a few times, before all of it counts as zeros.
+func readAgain(f File, b []byte, offset int64) (err error) {
 	for range tries {
 		var n int
-		if n, err = f.ReadAt(b, 0); err == nil || errors.Is(err, io.EOF) {
+		if n, err = f.ReadAt(b, offset); err == nil || errors.Is(err, io.EOF) {
 			clear(b[n:])
 			return nil
 		}
 	}
 	clear(b)
-	b[0] = 1 // not blank
 	return err
 }
 
@@ -120,8 +121,8 @@ func readAgain(f File, b []byte) (err error) {
 const unknown = ^uint64(0)
 
 // firstNumber returns the number of the first good record of a segment without a
-// header, or unknown.
-func (l *Log) firstNumber(file File, s *segment) uint64 {
+// header, or unknown; with an error where the disk does not give it.
+func (l *Log) firstNumber(file File, s *segment) (uint64, error) {
 	start := uint64(unknown)
 	scan := scanner{file: file, segment: s.segment, chunk: defaultBytes, patient: true, unchecked: l.unchecked,
 		damage: func(Damage) {},
@@ -129,12 +130,15 @@ func (l *Log) firstNumber(file File, s *segment) uint64 {
 		visit:  func(h header, _ []byte, _ Position) { start = h.number },
 	}
 	_, _ = scan.walk(span{Position{s.segment, 0, dataStart}, s.size, unknown}) // a patient scanner never fails
-	return start
+	if start == unknown && scan.unread > 0 {
+		return start, s.hides(dataStart, scan.reason)
+	}
+	return start, nil
 }
 
 // link finds out which segments follow each other and where each of them ends.
 // What was given up by a commit that failed is removed. The caller holds mu.
-func (l *Log) link() {
+func (l *Log) link() (err error) {
 	kept := l.segments[:0:0]
 	before, start := uint64(unknown), uint64(unknown)
 	for _, s := range slices.Backward(l.segments) {
@@ -157,23 +161,27 @@ func (l *Log) link() {
 			s.end = kept[i+1].head.end
 		}
 		if s.start == unknown {
-			s.start, s.end = l.startOf(i), dataStart
+			s.end = dataStart
+			if s.start, err = l.startOf(i); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // startOf returns the start of the i-th segment, of which nothing can be read.
-func (l *Log) startOf(i int) uint64 {
+func (l *Log) startOf(i int) (uint64, error) {
 	for _, s := range l.segments[i:] {
 		if s.start != unknown {
-			return s.start
+			return s.start, nil
 		}
 	}
 	if i == 0 {
-		return l.known().Number
+		return l.known().Number, nil
 	}
-	t := l.tail(l.segments[i-1], l.known())
-	return max(t.end.Number, l.known().Number)
+	t, err := l.tail(l.segments[i-1], l.known())
+	return max(t.end.Number, l.known().Number), err
 }
 
 // known returns the farthest place that was on disk once, as the cursors have it.

@@ -125,7 +125,8 @@ type place struct {
 
 // Open opens the log in a folder, or makes it. It repairs what a crash has left,
 // and reports what is lost. It returns an error only when the folder cannot be
-// used at all, when another process has it open, or for options that are invalid.
+// used at all, when its end cannot be read, so that nothing acknowledged is written
+// over, when another process has it open, or for options that are invalid.
 func Open(folder string, o Options) (*Log, error) {
 	if err := o.complete(folder); err != nil {
 		return nil, err

@@ -80,6 +80,10 @@ func (w *world) data(id uint64) []byte {
 func (w *world) openLog() {
 	w.reports, w.ends = nil, nil
 	l, err := Open("", w.o)
+	if errors.Is(err, errDisk) {
+		w.heal()
+		l, err = Open("", w.o)
+	}
 	if err != nil {
 		w.t.Fatalf("open: %v", err)
 	}
@@ -323,7 +327,16 @@ func (w *world) restart(t *rapid.T) {
 		t.Fatal(err)
 	}
 	w.heal()
+	w.start(t)
+}
+
+// start opens the log, now and then after or on a disk that fails.
+func (w *world) start(t *rapid.T) {
+	if rapid.Bool().Draw(t, "failing start") {
+		w.fail(t)
+	}
 	w.openLog()
+	w.heal()
 }
 
 // crash ends the process or the machine. What was appended and not acknowledged
@@ -336,7 +349,7 @@ func (w *world) crash(t *rapid.T) {
 	} else {
 		w.d.kill()
 	}
-	w.openLog()
+	w.start(t)
 }
 
 func (w *world) heal() { w.d.fails = nil }

@@ -39,6 +39,8 @@ type scanner struct {
 	from   int64 // where the window begins
 	end    int64 // of what is read: behind it another may be writing
 	dirty  bool  // what follows the last good record is not all zeros
+	unread int64 // behind the last page that counts as zeros; 0: none does
+	reason error // why that one cannot be read
 }
 
 // a span is the part of a segment that walk goes through, and the number of the
@@ -158,15 +160,14 @@ func (s *scanner) move(offset, n int64) error {
 }
 
 // piecewise fills the window page by page, with zeros for a page that cannot be
-// read, and returns how far it came.
+// read, which is noted, and returns how far it came.
 func (s *scanner) piecewise(offset int64) int {
 	for at := 0; at < len(s.window); at += page {
 		piece := s.window[at:min(at+page, len(s.window))]
-		read, err := s.file.ReadAt(piece, offset+int64(at))
-		if err != nil && !errors.Is(err, io.EOF) {
-			read = 0
+		from := offset + int64(at)
+		if err := readAgain(s.file, piece, from); err != nil {
+			s.unread, s.reason = from+int64(len(piece)), fmt.Errorf("at byte %d: %w", from, err)
 		}
-		clear(piece[read:])
 	}
 	return len(s.window)
 }

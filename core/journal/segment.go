@@ -47,6 +47,7 @@ type segment struct {
 	end     int64   // behind its last record; of the newest one in use it is the log's
 	file    File    // open while it is written to
 	summary summary // once sealed
+	unread  error   // why not even its start is known: the disk does not give it
 }
 
 func (s *segment) name() string    { return numbered(s.segment, segmentSuffix) }

@@ -16,16 +16,16 @@ type tail struct {
 	damages []Damage
 }
 
-// tail reads the end of a segment from what is known to be on disk.
-func (l *Log) tail(s *segment, known Position) tail {
+// tail reads the end of a segment from what is known to be on disk. It returns an
+// error where more may stand behind that, and cannot be read.
+func (l *Log) tail(s *segment, known Position) (tail, error) {
 	t := tail{end: s.first(), commit: s.size}
 	if known.Segment == s.segment && known.Number >= s.start && known.Offset >= dataStart {
 		t.end = known
 	}
 	file, err := l.Files.Open(s.name())
 	if err != nil {
-		l.tell(err)
-		return t
+		return t, fmt.Errorf("%s may hold datapoints that are acknowledged, so nothing is written: start again when it can be opened: %w", s.name(), err)
 	}
 	defer func() { l.tell(file.Close()) }()
 	var maybe []Damage
@@ -37,12 +37,20 @@ func (l *Log) tail(s *segment, known Position) tail {
 		},
 	}
 	_, _ = scan.walk(span{t.end, s.size, unknown}) // a patient scanner never fails
-	t.torn = scan.dirty
-	return t
+	if t.torn = scan.dirty; scan.unread > t.end.Offset {
+		return t, s.hides(t.end.Offset, scan.reason)
+	}
+	return t, nil
+}
+
+// hides returns the error of a segment that cannot be read behind its last good
+// record, with the remedy.
+func (s *segment) hides(end int64, reason error) error {
+	return fmt.Errorf("%s cannot be read behind byte %d, where datapoints may stand that are acknowledged, so nothing is written: start again when the disk gives them, or give them up: put a copy of its first %d bytes in its place (head -c %d), or move it away if those cannot be read either: %w", s.name(), end, end, end, reason)
 }
 
 // openEnd finds the end of the log and opens the newest segment for writing, if
-// it is sound. The caller holds mu.
+// it is sound. It returns an error where the end cannot be read. The caller holds mu.
 func (l *Log) openEnd(known Position) error {
 	l.end = known
 	n := len(l.segments)
@@ -52,9 +60,12 @@ func (l *Log) openEnd(known Position) error {
 	s := l.segments[n-1]
 	if s.head.end < 0 && s.end == dataStart {
 		l.end = Position{s.segment, max(s.start, known.Number), s.end}
-		return nil
+		return s.unread
 	}
-	t := l.tail(s, known)
+	t, err := l.tail(s, known)
+	if err != nil {
+		return err
+	}
 	for _, d := range t.damages {
 		l.damaged(d)
 	}

@@ -28,8 +28,8 @@ const attempts = 5
 // Verify reads a log without opening it, while a server may be appending to it:
 // every record with its sum and every cursor. Nothing is changed. In the books,
 // what lies behind a cursor and cannot be read counts as damaged. It returns an
-// error only when the folder cannot be read, or when segments come and go faster
-// than they can be read.
+// error only when the folder or its end cannot be read, or when segments come and
+// go faster than they can be read.
 func Verify(path string) (Findings, error) { return verify(folder(path)) }
 
 func verify(files Files) (Findings, error) {
