@@ -83,9 +83,8 @@ type deadLetters struct {
 
 	mu     sync.Mutex
 	file   *os.File
-	end    int64 // of the last letter
-	broken bool  // the last sync did not succeed
-	counts map[string]int
+	end    int64            // of the last letter
+	broken bool             // the last sync did not succeed
 	again  map[place]string // metrics of the letters that may be added once more after a kill
 }
 
@@ -110,7 +109,7 @@ func openDead(folder, sink string) (*deadLetters, error) {
 		slog.Error("some of the dead letters cannot be read and are set aside", "file", d.path+setAside, "bytes", len(none))
 		err = errors.Join(os.WriteFile(d.path+setAside, none, 0o600), d.replace(letters))
 	} else if err == nil {
-		err = d.reset(file, letters)
+		err = d.reset(file)
 	}
 	if err = errors.Join(err, syncFolder(deadFolder(folder))); err != nil {
 		return nil, errors.Join(err, d.file.Close())
@@ -121,33 +120,34 @@ func openDead(folder, sink string) (*deadLetters, error) {
 // setAside ends the name of the file for what could not be read.
 const setAside = ".unreadable"
 
-// reset takes file for the letters, which are in it.
-func (d *deadLetters) reset(file *os.File, letters []Letter) error {
+// reset takes file for that of the letters, which are in it.
+func (d *deadLetters) reset(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
 	d.file, d.end = file, info.Size()
 	d.bytes.Store(d.end)
-	d.counts = make(map[string]int)
-	for _, l := range letters {
-		d.counts[l.Journal]++
-	}
 	return nil
 }
 
 // expect tells where the cursor of a journal is: a datapoint behind it that has a
-// letter was refused just before a kill, and will be refused again.
-func (d *deadLetters) expect(journal string, cursor uint64) error {
+// letter was refused just before a kill, and will be refused again. It returns how many
+// letters are before it.
+func (d *deadLetters) expect(journal string, cursor uint64) (before int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	letters, _, err := readLetters(d.path)
 	for _, l := range letters {
-		if l.Journal == journal && l.Number >= cursor {
+		switch {
+		case l.Journal != journal:
+		case l.Number < cursor:
+			before++
+		default:
 			d.again[place{journal, l.Number}] = l.Metric
 		}
 	}
-	return err
+	return before, err
 }
 
 // add writes a letter, unless it is there already from before a kill. It is on
@@ -169,7 +169,6 @@ func (d *deadLetters) add(l Letter) error {
 	}
 	d.end += int64(len(line)) + 1
 	d.bytes.Store(d.end)
-	d.counts[l.Journal]++
 	return nil
 }
 
@@ -204,12 +203,6 @@ func (d *deadLetters) syncFile() error {
 // size returns the bytes of all letters. It never waits, as other methods do while
 // letters are delivered again.
 func (d *deadLetters) size() int64 { return d.bytes.Load() }
-
-func (d *deadLetters) count(journal string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.counts[journal]
-}
 
 func (d *deadLetters) close() error { return d.file.Close() }
 
@@ -273,7 +266,7 @@ func (d *deadLetters) replace(letters []Letter) error {
 		return errors.Join(err, draft.Close(), os.Remove(draft.Name()))
 	}
 	old := d.file
-	return errors.Join(d.reset(draft, letters), old.Close(), syncFolder(filepath.Dir(d.path)))
+	return errors.Join(d.reset(draft), old.Close(), syncFolder(filepath.Dir(d.path)))
 }
 
 func syncFolder(path string) error {

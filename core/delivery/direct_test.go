@@ -242,7 +242,7 @@ func TestHistoryIsInNoBooks(t *testing.T) {
 		if got := d.targets[0].taken.Load(); got != 105 {
 			t.Errorf("%d datapoints count as taken, want 105", got)
 		}
-		if letters := d.targets[0].dead.count(LiveLog) + d.targets[0].dead.count(FillLog); letters != 0 || len(l.held()) != 3 {
+		if letters := d.targets[0].dead.count(t, LiveLog) + d.targets[0].dead.count(t, FillLog); letters != 0 || len(l.held()) != 3 {
 			t.Errorf("%d dead letters, %d recorded", letters, len(l.held()))
 		}
 	}, Sink{s, "carbon", true, 0})

@@ -25,13 +25,15 @@ func newTarget(s Sink, folder string) (*target, error) {
 }
 
 // reconcile sets the books of lanes right after a kill between the delivery of
-// dead letters and its entry: those that are gone are delivered.
+// dead letters and its entry: those that are gone are delivered. The books have the
+// letters before the cursor alone.
 func (t *target) reconcile(lanes ...*lane) error {
 	for _, l := range lanes {
-		if err := t.dead.expect(l.stream.name, l.reader.Saved().Number); err != nil {
+		left, err := t.dead.expect(l.stream.name, l.reader.Saved().Number)
+		if err != nil {
 			return err
 		}
-		gone := int(l.reader.Books().Dead) - t.dead.count(l.stream.name)
+		gone := int(l.reader.Books().Dead) - left
 		if gone <= 0 {
 			continue
 		}
