@@ -71,8 +71,9 @@ type Delivery struct {
 	Live *Stream // in the order of judgement
 	Fill *Stream // backfill, at a bounded rate
 
-	targets []*target
-	record  *recorder
+	targets  []*target
+	record   *recorder
+	charging sync.Mutex // held from the sum of the letters to its entry
 }
 
 // Open opens the journals in s.Folder, makes what is missing, and tells the
@@ -165,6 +166,8 @@ func (d *Delivery) join(s Setup) error {
 // charge has the dead letters of required sinks count against the budget of live
 // data. An optional sink may not hold that back.
 func (d *Delivery) charge() {
+	d.charging.Lock()
+	defer d.charging.Unlock()
 	var bytes int64
 	for _, t := range d.targets {
 		if d.Live.lane(t.sink.Name).required.Load() {

@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,26 @@ func TestFullOfLettersNamesTheRemedy(t *testing.T) {
 		}
 		if err := delivered(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Two lanes may write letters at the same time.
+func TestChargeIsThatOfAllLetters(t *testing.T) {
+	d := open(t, t.TempDir(), &book{}, Sink{&shelf{}, "first", true, 0}, Sink{&shelf{}, "second", true, 0})
+	defer d.Close()
+	const rounds = 100_000
+	for round := range int64(rounds) {
+		var both sync.WaitGroup
+		for _, target := range d.targets {
+			both.Go(func() {
+				target.dead.bytes.Add(1)
+				d.charge()
+			})
+		}
+		both.Wait()
+		if got, want := d.Live.letters.Load(), 2*(round+1); got != want {
+			t.Fatalf("round %d: %d bytes are charged, and there are %d", round, got, want)
 		}
 	}
 }
