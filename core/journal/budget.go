@@ -14,7 +14,7 @@ func (l *Log) used() int64 {
 	bytes := l.preparing + l.charged
 	for _, list := range [][]*segment{l.segments, l.spare, l.doomed} {
 		for _, s := range list {
-			bytes += s.size
+			bytes += s.taken()
 		}
 	}
 	return bytes
@@ -44,20 +44,23 @@ func unsaved(r *Reader, next uint64) bool {
 }
 
 // room makes room for so many bytes in new segments: it removes segments that
-// every reader is past, and then moves optional readers on, or returns [ErrFull]
-// and changes nothing. The caller is the commit under way and holds making, and mu,
+// every reader is past, then summaries, and then moves optional readers on, or
+// returns [ErrFull] and changes nothing. The caller is the commit under way and holds making, and mu,
 // which is free while the disk is at work.
 func (l *Log) room(bytes int64) error {
 	for l.used()+bytes > l.Budget {
 		used := l.used()
 		for _, s := range slices.Concat(l.segments[:l.passed(requires)], l.doomed) {
-			used -= s.size
+			used -= s.taken()
+		}
+		for _, s := range l.segments[l.passed(requires):] {
+			used -= s.summed
 		}
 		if used+bytes > l.Budget {
 			return l.full(bytes)
 		}
 		if err := l.shed(); err != nil {
-			return fmt.Errorf("%w: a segment that nobody needs cannot be removed: %w", sdk.ErrUnavailable, err)
+			return fmt.Errorf("%w: a segment or summary that nobody needs cannot be removed: %w", sdk.ErrUnavailable, err)
 		}
 	}
 	return nil
@@ -84,14 +87,17 @@ func (l *Log) slowest() string {
 	return name
 }
 
-// shed frees at least one segment, moving optional readers on if it must, or
-// returns an error; or neither, if a reader was just then saved past the segment.
+// shed frees at least one segment or summary, moving optional readers on if it
+// must, or returns an error; or neither, if a reader was just then saved past the segment.
 // The caller holds mu, which is free while the disk is at work.
 func (l *Log) shed() error {
 	before := len(l.segments) + len(l.doomed)
 	err := l.freeOutside()
 	if len(l.segments)+len(l.doomed) < before {
 		return nil
+	}
+	if forgot, failed := l.forget(); forgot {
+		return failed
 	}
 	if l.passed(requires) == 0 {
 		return err
@@ -105,6 +111,27 @@ func (l *Log) shed() error {
 		return nil
 	}
 	return err
+}
+
+// forget removes the oldest summary, and says whether there is one. The caller holds
+// mu, which is free while the disk is at work.
+func (l *Log) forget() (bool, error) {
+	i := slices.IndexFunc(l.segments, func(s *segment) bool { return s.summed > 0 })
+	if i < 0 {
+		return false, nil
+	}
+	s := l.segments[i]
+	size := s.summed
+	s.summary, s.summed = given, 0
+	l.preparing += size
+	l.unlock()
+	err := l.remove(numbered(s.segment, summarySuffix))
+	l.lock()
+	l.preparing -= size
+	if err != nil {
+		s.summary, s.summed = present, size
+	}
+	return true, err
 }
 
 // freeOutside frees what nobody needs while mu is free. The caller holds mu.
@@ -134,7 +161,7 @@ func (l *Log) reclaim() {
 	l.segments = slices.Clone(l.segments[n:])
 }
 
-// sweep removes the files of the segments that are doomed, which count against the
+// sweep removes the files of the segments that are doomed, and their summaries, which count against the
 // budget until then. What cannot be removed is tried again with the next sweep.
 func (l *Log) sweep() error {
 	l.lock()
@@ -142,14 +169,13 @@ func (l *Log) sweep() error {
 	l.unlock()
 	var errs []error
 	for _, s := range doomed {
-		if err := l.remove(s.name()); err != nil {
+		if err := errors.Join(l.remove(numbered(s.segment, summarySuffix)), l.remove(s.name())); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		l.lock()
 		l.doomed = slices.DeleteFunc(l.doomed, func(d *segment) bool { return d == s })
 		l.unlock()
-		errs = append(errs, l.remove(numbered(s.segment, summarySuffix)))
 	}
 	return errors.Join(errs...)
 }

@@ -50,11 +50,11 @@ func (p Position) Before(q Position) bool { return p.Number < q.Number }
 
 // Options are those of a log.
 type Options struct {
-	Budget    int64                                 // bytes of segments on disk, prepared ones included; at least two segments
+	Budget    int64                                 // bytes of segments and summaries on disk, prepared ones included; at least two segments
 	Segment   int64                                 // bytes of a segment; 0: a sixteenth of the budget, between 1 and 64 MiB
 	Files     Files                                 // nil: the operating system's, in the folder
 	Report    func(err error)                       // told of what is damaged, torn, or fails behind the scenes; nil: nobody. Called from any goroutine, must not block
-	Summarize func(records iter.Seq[Record]) []byte // sums up a sealed segment for Replay, but the newest of them; a record's data is good until the next; nil: no summaries
+	Summarize func(records iter.Seq[Record]) []byte // sums up a sealed segment for Replay, but the newest of them, where the budget has room; a record's data is good until the next; nil: no summaries
 
 	now       func() time.Time // nil: time.Now
 	quiet     bool             // no goroutine: a test does their work

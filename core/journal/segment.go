@@ -47,8 +47,12 @@ type segment struct {
 	end     int64   // behind its last record; of the newest one in use it is the log's
 	file    File    // open while it is written to
 	summary summary // once sealed
+	summed  int64   // bytes of the file of that
 	unread  error   // why not even its start is known: the disk does not give it
 }
+
+// taken returns the bytes that count against the budget.
+func (s *segment) taken() int64 { return s.size + s.summed }
 
 func (s *segment) name() string    { return numbered(s.segment, segmentSuffix) }
 func (s *segment) first() Position { return Position{s.segment, s.start, dataStart} }

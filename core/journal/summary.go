@@ -27,7 +27,7 @@ type summary int
 const (
 	missing summary = iota
 	present         // perhaps damaged
-	given           // up: it could not be made
+	given           // up: it could not be made, or there was no room
 )
 
 // summarize makes the summaries of the sealed segments that have none and that
@@ -37,23 +37,52 @@ func (l *Log) summarize() {
 		return
 	}
 	for s := l.unsummarized(); s != nil; s = l.unsummarized() {
-		outcome := present
-		err := l.makeSummary(s)
-		l.lock()
-		i := l.find(s.segment)
-		used := i < len(l.segments) && l.segments[i] == s
-		if err != nil {
-			outcome = given
-			if used {
-				l.tell(fmt.Errorf("segment %x is not summed up, which only costs time at the next start: %w", s.segment, err))
-			}
+		b, err := l.makeSummary(s)
+		size := int64(len(b))
+		if err == nil && !l.reserve(size) {
+			size, err = 0, fmt.Errorf("the budget has no room for %d bytes", size)
 		}
-		s.summary = outcome
-		l.unlock()
-		if !used {
-			l.report(l.remove(numbered(s.segment, summarySuffix)))
+		if err == nil {
+			err = l.install(numbered(s.segment, summarySuffix), b)
 		}
+		l.summarized(s, size, err)
 	}
+}
+
+// reserve takes the room for a summary, if there is some.
+func (l *Log) reserve(bytes int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.used()+bytes > l.Budget {
+		return false
+	}
+	l.preparing += bytes
+	return true
+}
+
+// summarized keeps what became of a summary, for which room was reserved. That of a
+// segment that is gone meanwhile is removed.
+func (l *Log) summarized(s *segment, size int64, err error) {
+	l.lock()
+	i := l.find(s.segment)
+	used := i < len(l.segments) && l.segments[i] == s
+	if err == nil {
+		s.summary = present
+	} else if s.summary = given; used {
+		l.tell(fmt.Errorf("segment %x is not summed up, which only costs time at the next start: %w", s.segment, err))
+	}
+	if err == nil && used {
+		s.summed = size
+		l.preparing -= size
+		size = 0
+	}
+	l.unlock()
+	if !used {
+		l.report(l.remove(numbered(s.segment, summarySuffix)))
+	}
+	l.lock()
+	l.preparing -= size
+	l.unlock()
 }
 
 // unsummarized returns the oldest segment that needs a summary. The newest of those
@@ -72,11 +101,11 @@ func (l *Log) unsummarized() *segment {
 	return nil
 }
 
-// makeSummary makes the summary of a segment, durably.
-func (l *Log) makeSummary(s *segment) error {
+// makeSummary returns the bytes of the file of a segment's summary.
+func (l *Log) makeSummary(s *segment) ([]byte, error) {
 	file, err := l.Files.Open(s.name())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b := append(make([]byte, 0, summarySize), summaryMagic...)
 	b = binary.LittleEndian.AppendUint64(b, s.segment)
@@ -84,12 +113,11 @@ func (l *Log) makeSummary(s *segment) error {
 	scan := &scanner{file: file, segment: s.segment, chunk: defaultBytes, unchecked: l.unchecked}
 	bytes := l.Summarize(func(yield func(Record) bool) { err = scan.each(s.whole(), yield) })
 	if err = errors.Join(err, file.Close()); err != nil {
-		return err
+		return nil, err
 	}
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(bytes)))
 	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, bytes)
-	b = append(binary.LittleEndian.AppendUint32(b, sum), bytes...)
-	return l.install(numbered(s.segment, summarySuffix), b)
+	return append(binary.LittleEndian.AppendUint32(b, sum), bytes...), nil
 }
 
 // whole returns the span of all records of a sealed segment.
@@ -146,11 +174,24 @@ func (l *Log) loadSummaries(names []string) {
 			continue
 		}
 		if i := l.find(number); i < len(l.segments) && l.segments[i].segment == number {
-			l.segments[i].summary = present
+			l.segments[i].summary, l.segments[i].summed = present, l.bytesOf(name)
 		} else {
 			l.tell(l.remove(name))
 		}
 	}
+}
+
+// bytesOf returns the size of a file, or 0 where the disk does not tell it. The caller
+// holds mu.
+func (l *Log) bytesOf(name string) int64 {
+	file, err := l.Files.Open(name)
+	if err != nil {
+		l.tell(err)
+		return 0
+	}
+	size, err := file.Size()
+	l.tell(errors.Join(err, file.Close()))
+	return size
 }
 
 // Replay passes everything from a position to the end as of the call, in order: a
