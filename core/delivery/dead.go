@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -78,14 +79,16 @@ func readLetters(path string) (letters []Letter, none []byte, err error) {
 // deadLetters is the file of one sink.
 type deadLetters struct {
 	path    string
-	changed func()       // called when the size is another; nil: nobody
-	bytes   atomic.Int64 // end, for who must not wait
+	changed func()             // called when the size is another; nil: nobody
+	bytes   atomic.Int64       // end, for who must not wait
+	entered func(string) error // is syncFolder
 
-	mu     sync.Mutex
-	file   *os.File
-	end    int64            // of the last letter
-	broken bool             // the last sync did not succeed
-	again  map[place]string // metrics of the letters that may be added once more after a kill
+	mu      sync.Mutex
+	file    *os.File
+	end     int64            // of the last letter
+	broken  bool             // the last sync did not succeed
+	renamed bool             // the file has its name, perhaps not yet on disk
+	again   map[place]string // metrics of the letters that may be added once more after a kill
 }
 
 // A place is that of a datapoint in a journal.
@@ -98,20 +101,19 @@ func openDead(folder, sink string) (*deadLetters, error) {
 	if err := os.MkdirAll(deadFolder(folder), 0o700); err != nil {
 		return nil, err
 	}
-	d := &deadLetters{path: filepath.Join(deadFolder(folder), sink+deadSuffix), again: make(map[place]string)}
+	d := &deadLetters{path: filepath.Join(deadFolder(folder), sink+deadSuffix), entered: syncFolder, renamed: true, again: make(map[place]string)}
 	file, err := os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	d.file = file
-	letters, none, err := readLetters(d.path)
-	if err == nil && len(none) > 0 {
+	size, err := file.Seek(0, io.SeekEnd)
+	d.use(file, size)
+	letters, none, failed := readLetters(d.path)
+	if err = errors.Join(err, failed); err == nil && len(none) > 0 {
 		slog.Error("some of the dead letters cannot be read and are set aside", "file", d.path+setAside, "bytes", len(none))
 		err = errors.Join(os.WriteFile(d.path+setAside, none, 0o600), d.replace(letters))
-	} else if err == nil {
-		err = d.reset(file)
 	}
-	if err = errors.Join(err, syncFolder(deadFolder(folder))); err != nil {
+	if err = errors.Join(err, d.enter()); err != nil {
 		return nil, errors.Join(err, d.file.Close())
 	}
 	return d, nil
@@ -120,15 +122,10 @@ func openDead(folder, sink string) (*deadLetters, error) {
 // setAside ends the name of the file for what could not be read.
 const setAside = ".unreadable"
 
-// reset takes file for that of the letters, which are in it.
-func (d *deadLetters) reset(file *os.File) error {
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	d.file, d.end = file, info.Size()
-	d.bytes.Store(d.end)
-	return nil
+// use takes file for that of the letters, which are its first bytes.
+func (d *deadLetters) use(file *os.File, bytes int64) {
+	d.file, d.end = file, bytes
+	d.bytes.Store(bytes)
 }
 
 // expect tells where the cursor of a journal is: a datapoint behind it that has a
@@ -187,16 +184,26 @@ func (d *deadLetters) sync() error {
 func (d *deadLetters) syncFile() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.broken {
-		err := d.file.Sync()
-		d.broken = err != nil
-		return err
-	}
-	letters, _, err := readLetters(d.path)
-	if err == nil {
-		err = d.replace(letters)
+	var err error
+	if d.broken {
+		var letters []Letter
+		if letters, _, err = readLetters(d.path); err == nil {
+			err = d.replace(letters)
+		}
+	} else {
+		err = d.file.Sync()
 	}
 	d.broken = err != nil
+	return errors.Join(err, d.enter())
+}
+
+// enter has the name of the file on disk, if it may not be.
+func (d *deadLetters) enter() error {
+	if !d.renamed {
+		return nil
+	}
+	err := d.entered(filepath.Dir(d.path))
+	d.renamed = err != nil
 	return err
 }
 
@@ -239,10 +246,18 @@ func (d *deadLetters) settle(delivered map[place]bool, refused map[place]Letter)
 		}
 		kept = append(kept, l)
 	}
-	return d.replace(kept)
+	if err := d.replace(kept); err != nil {
+		return err
+	}
+	if err := d.enter(); err != nil {
+		slog.Error("dead letters that are settled come back after a power loss, until their folder is synced: it is tried again with the next",
+			"file", d.path, "err", err)
+	}
+	return nil
 }
 
-// replace writes letters in place of those in the file: all or none.
+// replace writes letters in place of those in the file: all or none. Its name is to be
+// entered then.
 func (d *deadLetters) replace(letters []Letter) error {
 	draft, err := os.OpenFile(d.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -259,14 +274,17 @@ func (d *deadLetters) replace(letters []Letter) error {
 	if err == nil {
 		err = draft.Sync()
 	}
-	if err == nil {
+	size, failed := draft.Seek(0, io.SeekEnd)
+	if err = errors.Join(err, failed); err == nil {
 		err = os.Rename(draft.Name(), d.path)
 	}
 	if err != nil {
 		return errors.Join(err, draft.Close(), os.Remove(draft.Name()))
 	}
-	old := d.file
-	return errors.Join(d.reset(draft), old.Close(), syncFolder(filepath.Dir(d.path)))
+	_ = d.file.Close() // what was in it counts no more
+	d.use(draft, size)
+	d.renamed = true
+	return nil
 }
 
 func syncFolder(path string) error {

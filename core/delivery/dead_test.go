@@ -176,6 +176,33 @@ func TestFailedSyncIsNotTrusted(t *testing.T) {
 	}
 }
 
+// Once the letters are replaced their settlement counts, whatever fails behind it. What
+// is written later is not on disk before the new file has its name there.
+func TestFailureBehindTheSettlement(t *testing.T) {
+	d, err := openDead(t.TempDir(), "carbon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if err := errors.Join(d.add(Letter{Journal: "live", Number: 1}), d.sync(), d.file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	errFolder, entered := errors.New("no folder"), 0
+	d.entered = func(string) error { return errFolder }
+	if err := d.settle(map[place]bool{{"live", 1}: true}, nil); err != nil || d.count(t, "live") != 0 {
+		t.Errorf("told %v, and %d letters are left", err, d.count(t, "live"))
+	}
+	if err := errors.Join(d.add(Letter{Journal: "live", Number: 2}), d.sync()); !errors.Is(err, errFolder) {
+		t.Errorf("told %v of a letter in a file without a name", err)
+	}
+	d.entered = func(string) error { entered++; return nil }
+	for range 2 {
+		if err := d.sync(); err != nil || entered != 1 || d.count(t, "live") != 1 {
+			t.Errorf("told %v, the name was entered %d times, and there are %d letters", err, entered, d.count(t, "live"))
+		}
+	}
+}
+
 // A power loss may leave anything where letters were not synced.
 func TestWhatIsNoLetterIsSetAside(t *testing.T) {
 	folder := t.TempDir()
