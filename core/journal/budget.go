@@ -45,8 +45,8 @@ func unsaved(r *Reader, next uint64) bool {
 
 // room makes room for so many bytes in new segments: it removes segments that
 // every reader is past, then summaries, and then moves optional readers on, or
-// returns [ErrFull] and changes nothing. The caller is the commit under way and holds making, and mu,
-// which is free while the disk is at work.
+// returns [ErrFull] and changes nothing. The caller is the commit under way and
+// holds making, and mu, which is free while the disk is at work.
 func (l *Log) room(bytes int64) error {
 	for l.used()+bytes > l.Budget {
 		used := l.used()
@@ -88,8 +88,8 @@ func (l *Log) slowest() string {
 }
 
 // shed frees at least one segment or summary, moving optional readers on if it
-// must, or returns an error; or neither, if a reader was just then saved past the segment.
-// The caller holds mu, which is free while the disk is at work.
+// must, or returns an error; or neither, if a reader was just then saved past the
+// segment. The caller holds mu, which is free while the disk is at work.
 func (l *Log) shed() error {
 	before := len(l.segments) + len(l.doomed)
 	err := l.freeOutside()
@@ -161,8 +161,9 @@ func (l *Log) reclaim() {
 	l.segments = slices.Clone(l.segments[n:])
 }
 
-// sweep removes the files of the segments that are doomed, and their summaries, which count against the
-// budget until then. What cannot be removed is tried again with the next sweep.
+// sweep removes the files of the segments that are doomed, and their summaries, which
+// count against the budget until then. What cannot be removed is tried again with the
+// next sweep.
 func (l *Log) sweep() error {
 	l.lock()
 	doomed := slices.Clone(l.doomed)
