@@ -19,6 +19,10 @@ const decodeTimeout = 10 * time.Second
 // deliveryTimeout is how long a request may wait for the sinks.
 const deliveryTimeout = 30 * time.Second
 
+// AcceptTime is how long Accept may take, beside its waits for the ledger and the disk,
+// which are short.
+const AcceptTime = decodeTimeout + deliveryTimeout
+
 // A Flow accepts requests.
 type Flow struct {
 	Ledger  Ledger

@@ -7,15 +7,21 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"fluxgate/core/flow"
 )
 
 const (
 	maxHeader  = 64 << 10          // bytes
 	headerTime = 5 * time.Second   // for a request's head
 	bodyTime   = 60 * time.Second  // for its body
-	writeTime  = 100 * time.Second // from the head to the end of the answer
+	answerTime = 5 * time.Second   // for the ledger, the disk and the answer
 	idleTime   = 120 * time.Second // longer than a reverse proxy keeps a connection it may use again
 	stopTime   = 3 * time.Second   // for what is in flight at the end
+
+	// writeTime is from the head to the end of the answer, also of a request that is
+	// slow in everything. It is less than a reverse proxy waits, by the README 120 s.
+	writeTime = headerTime + bodyTime + flow.AcceptTime + answerTime
 )
 
 // Serve answers on listener until ctx ends. Then it takes no more requests and

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -458,8 +459,19 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// Whoever sets a reverse proxy up goes by the README.
+func TestReadmeHasTheTimeOfARequest(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("`timeout=120`: Fluxgate gives up after %v s,", writeTime.Seconds()); writeTime >= 120*time.Second || !strings.Contains(string(text), want) {
+		t.Errorf("the README does not say %q, or that is too long", want)
+	}
+}
+
 func TestBodyInTimeHasTimeBehindIt(t *testing.T) {
-	const work = 20 * time.Second
+	const work = flow.AcceptTime
 	inBubble(t, func(ctx context.Context, _ sdk.Request) (flow.Answer, error) {
 		select {
 		case <-time.After(work):
