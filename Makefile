@@ -7,6 +7,7 @@ BIN ?= bin
 GOBUILDFLAGS ?=
 TESTFLAGS ?=
 FUZZTIME ?= 10s
+TESTTIME := 30m # for the tests of a package: core needs more than the ten minutes of Go under the race detector
 
 PLUGINS := $(wildcard plugins/*/*)
 PACKAGES := ./... ./testdata/servers ./testdata/carbontest ./testdata/rogue # a pattern passes testdata by
@@ -34,11 +35,11 @@ build: ## build fluxgate, every plugin and the sdk for third parties into bin
 
 test: ## run every test, also those against real servers
 	@.ci/servers
-	go test $(TESTFLAGS) $(PACKAGES)
+	go test -timeout $(TESTTIME) $(TESTFLAGS) $(PACKAGES)
 
 race: ## the same under the race detector
 	@.ci/servers
-	go test -race $(TESTFLAGS) $(PACKAGES)
+	go test -race -timeout $(TESTTIME) $(TESTFLAGS) $(PACKAGES)
 
 # At the end of its time the fuzzer now and then takes its own deadline for a
 # failure, without a failing input: then it runs once more.
