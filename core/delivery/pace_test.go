@@ -13,6 +13,7 @@ import (
 func TestPaceMayChangeAtAnyTime(t *testing.T) {
 	var p pace
 	p.limiter.SetBurst(maxBatch)
+	p.set(0) // before that it lets nobody go
 	ctx, cancel := context.WithCancel(t.Context())
 	var waits sync.WaitGroup
 	waits.Go(func() {
