@@ -37,8 +37,14 @@ type Result struct {
 // ErrNotJudged means that something is missing to judge a sentence.
 var ErrNotJudged = errors.New("not judged")
 
-// limit is how long a plugin may take over whatever it is asked.
-const limit = 10 * time.Second
+const (
+	// limit is how long a plugin may take over whatever it is asked.
+	limit = 10 * time.Second
+
+	// sentenceLimit ends what asks for ever. A sentence that asks much takes longer than
+	// a minute on a machine that is busy.
+	sentenceLimit = 30 * limit
+)
 
 // Test holds the plugin to every sentence of its contract, and reports each when
 // it is judged. The error counts those that it did not keep to, or that could not
@@ -82,9 +88,10 @@ type kit struct {
 	shared plugin // of the sentences that leave it as it was
 	broken bool   // a data socket has not lasted
 
-	reading   *sync.Mutex // held by who reads back
-	laws      sync.Mutex
-	resampled []resampled // by the first law
+	reading     *sync.Mutex // held by who reads back
+	laws        sync.Mutex
+	resampled   []resampled // by the first law
+	unresampled error       // why not all of that is
 }
 
 // onBoth is a sentence about the plugin's own method. It is judged over the data
@@ -175,7 +182,7 @@ func (k *kit) holdAll(ctx context.Context, sentences []sentence, shut error) []c
 }
 
 func (k *kit) hold(ctx context.Context, s sentence) Result {
-	ctx, cancel := context.WithTimeout(ctx, 6*limit)
+	ctx, cancel := context.WithTimeout(ctx, sentenceLimit)
 	defer cancel()
 	began := time.Now()
 	err := s.hold(ctx, k)

@@ -125,9 +125,15 @@ func resamplesLongIntervals(ctx context.Context, k *kit) error {
 func (k *kit) resample(ctx context.Context) ([]resampled, error) {
 	k.laws.Lock()
 	defer k.laws.Unlock()
-	if k.resampled != nil {
-		return k.resampled, nil
+	if k.resampled == nil {
+		k.resampled, k.unresampled = k.resampleAll(ctx)
 	}
+	return k.resampled, k.unresampled
+}
+
+// resampleAll resamples the generated series one after the other, and then once more all
+// at the same time.
+func (k *kit) resampleAll(ctx context.Context) ([]resampled, error) {
 	p, err := k.one(ctx)
 	if err != nil {
 		return nil, err
@@ -135,20 +141,15 @@ func (k *kit) resample(ctx context.Context) ([]resampled, error) {
 	r, all := p.(resampler), generated()
 	for i := range all {
 		if all[i].out, err = r.resample(ctx, all[i].in, all[i].step); err != nil {
-			return nil, err
-		}
-		if all[i].again, err = r.resample(ctx, all[i].out, all[i].step); err != nil {
-			return nil, err
+			return all, err
 		}
 	}
-	err = each(len(all), func(i int) (err error) {
-		all[i].repeated, err = r.resample(ctx, all[i].in, all[i].step)
+	return all, each(len(all), func(i int) (err error) {
+		if all[i].repeated, err = r.resample(ctx, all[i].in, all[i].step); err == nil {
+			all[i].again, err = r.resample(ctx, all[i].out, all[i].step)
+		}
 		return err
 	})
-	if err == nil {
-		k.resampled = all
-	}
-	return all, err
 }
 
 // generated returns series to resample: empty ones, regular and irregular ones
