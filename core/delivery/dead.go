@@ -81,7 +81,7 @@ type deadLetters struct {
 	path    string
 	changed func()             // called when the size is another; nil: nobody
 	bytes   atomic.Int64       // end, for who must not wait
-	entered func(string) error // is syncFolder
+	entered func(string) error // syncFolder, but in a test
 
 	mu      sync.Mutex
 	file    *os.File

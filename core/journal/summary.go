@@ -51,8 +51,8 @@ func (l *Log) summarize() {
 
 // reserve takes the room for a summary, if there is some.
 func (l *Log) reserve(bytes int64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.lock()
+	defer l.unlock()
 	if l.used()+bytes > l.Budget {
 		return false
 	}
@@ -64,25 +64,23 @@ func (l *Log) reserve(bytes int64) bool {
 // segment that is gone meanwhile is removed.
 func (l *Log) summarized(s *segment, size int64, err error) {
 	l.lock()
+	defer l.unlock()
+	s.summary = present
+	if err != nil {
+		s.summary = given
+	}
 	i := l.find(s.segment)
-	used := i < len(l.segments) && l.segments[i] == s
-	if err == nil {
-		s.summary = present
-	} else if s.summary = given; used {
-		l.tell(fmt.Errorf("segment %x is not summed up, which only costs time at the next start: %w", s.segment, err))
-	}
-	if err == nil && used {
-		s.summed = size
-		l.preparing -= size
-		size = 0
-	}
-	l.unlock()
-	if !used {
+	switch {
+	case i == len(l.segments) || l.segments[i] != s:
+		l.unlock()
 		l.report(l.remove(numbered(s.segment, summarySuffix)))
+		l.lock()
+	case err != nil:
+		l.tell(fmt.Errorf("segment %x is not summed up, which only costs time at the next start: %w", s.segment, err))
+	default:
+		s.summed = size
 	}
-	l.lock()
 	l.preparing -= size
-	l.unlock()
 }
 
 // unsummarized returns the oldest segment that needs a summary. The newest of those
