@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fluxgate/sdk"
+	"fluxgate/sdk/internal/peer"
 )
 
 func TestStartRefuses(t *testing.T) {
@@ -495,20 +496,9 @@ func watch(t *testing.T, pid int) (gone func(t *testing.T, limit time.Duration))
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	return func(t *testing.T, limit time.Duration) {
 		t.Helper()
-		if n, err := poll(fd, limit); n == 0 || err != nil {
-			t.Errorf("process %d has not ended after %v: %v", pid, limit, err)
+		if !peer.Ends(fd, limit) {
+			t.Errorf("process %d has not ended after %v", pid, limit)
 			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-	}
-}
-
-// poll is unix.Poll of one file, whatever signals come.
-func poll(fd int, limit time.Duration) (n int, err error) {
-	end := time.Now().Add(limit)
-	for {
-		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(0, time.Until(end))/time.Millisecond))
-		if err != unix.EINTR {
-			return n, err
 		}
 	}
 }

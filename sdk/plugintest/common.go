@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluxgate/sdk"
+	"fluxgate/sdk/internal/peer"
 )
 
 // first is the sentence for every kind without which the others mean nothing.
@@ -243,7 +244,7 @@ func leavesWithItsHost(ctx context.Context, k *kit) error {
 		return err
 	}
 	s.killHost()
-	if !s.gone(limit / 2) {
+	if !peer.Ends(s.pidfd, limit/2) {
 		return brokenf("its host was killed %v ago, and process %d lives on", limit/2, s.pid)
 	}
 	return nil

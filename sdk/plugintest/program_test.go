@@ -4,9 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // What one sentence does to the process that they share does not break the others.
@@ -34,24 +31,5 @@ func TestAProcessThatASentenceHasKilledIsStartedAgain(t *testing.T) {
 		if err := p.work(t.Context()); err != nil || p == killed {
 			t.Errorf("the next sentence has a process that says: %v", err)
 		}
-	}
-}
-
-// A signal may interrupt the wait for an end behind its time.
-func TestAWaitIsNotPutOffWithoutEnd(t *testing.T) {
-	living, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(living)
-	gone := make(chan bool, 1)
-	go func() { gone <- (&session{pidfd: living}).gone(-time.Second) }()
-	select {
-	case is := <-gone:
-		if is {
-			t.Error("this process counts as gone")
-		}
-	case <-time.After(limit):
-		t.Error("no answer behind the time for it")
 	}
 }

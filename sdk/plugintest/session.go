@@ -186,21 +186,10 @@ func (s *session) end(ctx context.Context) error {
 	}
 	const shutdown = "/plugin.GRPCController/Shutdown"
 	err := s.conn.Invoke(ctx, shutdown, &wire.Nothing{}, &wire.Nothing{}) // the answer may be cut off
-	if !s.gone(patience) {
+	if !peer.Ends(s.pidfd, patience) {
 		return brokenf("%v after the call of %s process %d has not left: %v", patience, shutdown, s.pid, err)
 	}
 	return nil
-}
-
-// gone reports whether the plugin's process ends within d.
-func (s *session) gone(d time.Duration) bool {
-	for until := time.Now().Add(d); ; {
-		left := max(0, time.Until(until).Milliseconds()) // to poll less is without end
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.pidfd), Events: unix.POLLIN}}, int(left))
-		if err != unix.EINTR {
-			return n > 0
-		}
-	}
 }
 
 // killHost kills the shell that has started the plugin. Its process id, and so that of

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"fluxgate/sdk"
+	"fluxgate/sdk/internal/peer"
 	"fluxgate/sdk/internal/wire"
 )
 
@@ -367,16 +368,9 @@ func awaitEnd(t *testing.T, pid int) {
 		return // it has
 	}
 	defer unix.Close(fd)
-	for end := time.Now().Add(deadline); ; {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(0, time.Until(end))/time.Millisecond))
-		if err == unix.EINTR {
-			continue
-		}
-		if n == 0 || err != nil {
-			t.Errorf("process %d has not ended after %v: %v", pid, deadline, err)
-			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-		return
+	if !peer.Ends(fd, deadline) {
+		t.Errorf("process %d has not ended after %v", pid, deadline)
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	}
 }
 

@@ -2,7 +2,6 @@ package whispertest_test
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"fluxgate/sdk/internal/peer"
 	"fluxgate/sdk/whispertest"
 )
 
@@ -58,18 +60,14 @@ func TestKilledTestBinary(t *testing.T) {
 	if len(left) != 4 { // the sink, the input, Fluxgate itself, and who removes its folder
 		t.Errorf("processes %v of a test that has started one Fluxgate", left)
 	}
+	pidfds := handles(t, left)
 	if err := victim.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = victim.Wait() // it was killed
-	for end := time.Now().Add(10 * time.Second); len(left) > 0; {
-		if alive(left[0]) && time.Now().After(end) {
-			t.Fatalf("processes %v live on", left)
-		}
-		if alive(left[0]) {
-			time.Sleep(10 * time.Millisecond)
-		} else {
-			left = left[1:]
+	for i, pidfd := range pidfds {
+		if !peer.Ends(pidfd, 10*time.Second) {
+			t.Fatalf("process %d of %v lives on", left[i], left)
 		}
 	}
 	if entries, err := os.ReadDir(temporary); err != nil || len(entries) > 0 {
@@ -100,15 +98,18 @@ func children(t *testing.T, pid int) (all []int) {
 	return all
 }
 
-// alive reports whether a process runs; one that nobody has waited for yet does
-// not.
-func alive(pid int) bool {
-	if syscall.Kill(pid, 0) == syscall.ESRCH {
-		return false
+// handles returns a handle of each process, that no other can take the place of.
+func handles(t *testing.T, pids []int) (pidfds []int) {
+	t.Helper()
+	for _, pid := range pids {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			t.Fatalf("process %d: %v", pid, err)
+		}
+		t.Cleanup(func() { _ = unix.Close(pidfd) })
+		pidfds = append(pidfds, pidfd)
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, state, _ := bytes.Cut(stat, []byte(") "))
-	return err == nil && !bytes.HasPrefix(state, []byte("Z"))
+	return pidfds
 }
 
 // The kernel ends a Fluxgate with the thread that has started it. The end of the

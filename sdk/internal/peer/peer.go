@@ -1,10 +1,11 @@
-// Package peer tells who listens on a Unix socket.
+// Package peer tells who listens on a Unix socket, and when a process has ended.
 package peer
 
 import (
 	"errors"
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,4 +32,16 @@ func Of(conn syscall.Conn) (int, error) {
 		return 0, err
 	}
 	return int(listener.Pid), nil
+}
+
+// Ends reports whether the process of a pidfd, child or not, has ended within d.
+func Ends(pidfd int, d time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for until := time.Now().Add(d); ; {
+		left := max(0, time.Until(until).Milliseconds()) // a signal may come late, and less than nothing is for ever
+		n, err := unix.Poll(fds, int(left))
+		if err != unix.EINTR {
+			return n > 0
+		}
+	}
 }
